@@ -1,0 +1,34 @@
+import type { NewJob, QueueSettings } from './types.ts';
+
+/** What a submit answers once it is committed. */
+export interface SubmitAnswer {
+  /** Ids of the submit that existed already, with the same queue and type; nothing was created for them. */
+  existingIds: string[];
+}
+
+/** A running job that was cancelled in the database: its worker is to be told. */
+export interface CancelledLeasedJob {
+  jobId: string;
+  leaseId: string;
+  sessionId: string;
+  coordinatorId: string;
+  reason: string;
+}
+
+/** What `rpc/` asks of the engine, the lease stream apart. */
+export interface Engine {
+  readonly coordinatorId: string;
+  /**
+   * Commits the jobs in one transaction (grouped with other submits) and wakes whoever can take them.
+   * Rejects with ALREADY_EXISTS (an id of another queue or type), RESOURCE_EXHAUSTED (too much waits) or UNAVAILABLE.
+   */
+  submit(jobs: NewJob[]): Promise<SubmitAnswer>;
+  /** Milliseconds of the database's clock, by a measured offset. */
+  nowMs(): number;
+  /** Settings as cached here, refreshed when they change; creates the queue when it is new. */
+  queue(name: string): Promise<QueueSettings>;
+  /** After a commit that changed queues' settings: forget the cache here and on other coordinators, wake the dispatcher. */
+  queuesChanged(queueIds: number[]): void;
+  /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
+  jobsCancelled(jobs: CancelledLeasedJob[]): void;
+}

@@ -1,0 +1,47 @@
+/** The words that the engine, the store and the wire share. Shapes match the proto's messages where they carry the same. */
+
+/** Numbers of skiplease.v1.JobState, as stored. */
+export const JobState = {
+  SCHEDULED: 1, READY: 2, LEASED: 3, SUCCEEDED: 4, FAILED: 5, CANCELLED: 6, BLOCKED: 7,
+} as const;
+export type JobState = (typeof JobState)[keyof typeof JobState];
+
+/** A job that has passed validation and has its id. */
+export interface NewJob {
+  /** UUIDv7, lower case. */
+  id: string;
+  queue: string;
+  type: string;
+  payload: Uint8Array;
+  /** null: application/octet-stream. */
+  contentType: string | null;
+  /** 0 to 9, higher first. */
+  priority: number;
+  /** Milliseconds of the database's clock; null: now. */
+  runAtMs: number | null;
+  /** null: the queue's policy. */
+  maxAttempts: number | null;
+  timeoutMs: number | null;
+  /** JSON object text; null: none. */
+  headers: string | null;
+  /** The FAILED job that this one retries. */
+  originId: string | null;
+}
+
+/** Retry policy of a queue. Times in milliseconds. */
+export interface RetryPolicy {
+  maxAttempts: number;
+  initialMs: number;
+  factor: number;
+  maxMs: number;
+  /** 0 to 1, as a share of the delay. */
+  jitter: number;
+}
+
+export interface QueueSettings {
+  id: number;
+  name: string;
+  paused: boolean;
+  leaseJobsMax: number;
+  retry: RetryPolicy;
+}
