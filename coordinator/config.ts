@@ -1,0 +1,170 @@
+import { z } from 'zod';
+import { SkipleaseError } from './errors.ts';
+
+/** A place to listen on. Port 0: any free one. */
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** What the environment said, checked and frozen. Times in milliseconds, sizes in bytes. */
+export interface Settings {
+  /** undefined: PostgreSQL is started here, in the data folder. */
+  readonly databaseUrl: string | undefined;
+  readonly grpcAddress: ListenAddress;
+  readonly httpAddress: ListenAddress;
+  /** How others reach this coordinator's gRPC port; undefined: the address it listens on. */
+  readonly advertisedAddress: string | undefined;
+  readonly dataDirectory: string;
+  readonly leaseTtlMs: number;
+  /** What workers are told: three heartbeats fit into a TTL. */
+  readonly heartbeatIntervalMs: number;
+  /** How often the coordinator renews its own row in the database. */
+  readonly tickMs: number;
+  readonly logLevel: LogLevel;
+  readonly payloadBytesMax: number;
+  readonly resultBytesMax: number;
+  readonly receiveBytesMax: number;
+  readonly drainDeadlineMs: number;
+}
+
+/** One row of the table in coordinator/README.md. */
+export interface SettingDescription {
+  name: string;
+  default: string;
+  accepts: string;
+  meaning: string;
+}
+
+interface Setting<T> extends SettingDescription {
+  schema: z.ZodType<T>;
+}
+
+/** Every setting there is. coordinator/README.md shows this table; a test compares the two. */
+const SETTINGS = {
+  databaseUrl: text('DATABASE_URL', '', 'a postgresql:// URL', databaseUrl(),
+    'The PostgreSQL (15 or newer) to keep everything in, reached directly and not through a pooler. Empty: one is started here, in the data folder.'),
+  grpcAddress: text('SKIPLEASE_GRPC_ADDRESS', '127.0.0.1:7420', 'host:port', listenAddress(),
+    'Where gRPC is served. Port 0 takes any free one.'),
+  httpAddress: text('SKIPLEASE_HTTP_ADDRESS', '127.0.0.1:7421', 'host:port', listenAddress(),
+    'Where /metrics, /healthz and /readyz are served. Port 0 takes any free one.'),
+  advertisedAddress: text('SKIPLEASE_ADVERTISED_ADDRESS', '', 'host:port', advertisedAddress(),
+    'How others reach this coordinator\'s gRPC port. Empty: the address it listens on.'),
+  dataDirectory: text('SKIPLEASE_DATA_DIR', './data', 'a folder', z.string().min(1),
+    'Where the embedded PostgreSQL keeps its files. Not used with DATABASE_URL.'),
+  leaseTtlMs: whole('SKIPLEASE_LEASE_TTL_MS', 10_000, 500, 600_000, 'ms',
+    'How long a silent worker keeps its jobs. Workers send a heartbeat each third of it.'),
+  logLevel: text('SKIPLEASE_LOG_LEVEL', 'info', LOG_LEVELS.join(', '), z.enum(LOG_LEVELS), 'The least that is logged.'),
+  payloadBytesMax: whole('SKIPLEASE_PAYLOAD_BYTES_MAX', 1_048_576, 1_024, 67_108_864, 'bytes', 'The largest payload of one job.'),
+  resultBytesMax: whole('SKIPLEASE_RESULT_BYTES_MAX', 262_144, 1_024, 67_108_864, 'bytes', 'The largest result of one job.'),
+  receiveBytesMax: whole('SKIPLEASE_RECEIVE_BYTES_MAX', 4_194_304, 65_536, 134_217_728, 'bytes',
+    'The largest gRPC message that is accepted; must have room for a payload and 64 KiB beside it.'),
+  drainDeadlineMs: whole('SKIPLEASE_DRAIN_DEADLINE_MS', 10_000, 0, 600_000, 'ms',
+    'How long a stopping coordinator gives workers to move to another one.'),
+} satisfies Record<string, Setting<unknown>>;
+
+/** Room beside the largest payload in a message: headers, names, framing. */
+const MESSAGE_OVERHEAD_BYTES = 65_536;
+
+/** The table of all settings, in the order of the README. */
+export function describeSettings(): SettingDescription[] {
+  return Object.values(SETTINGS).map(({ name, default: fallback, accepts, meaning }) => ({ name, default: fallback, accepts, meaning }));
+}
+
+/** Checks every setting and answers with all that is wrong at once: INVALID_ARGUMENT, with what to set. */
+export function readSettings(environment: Record<string, string | undefined>): Settings {
+  const problems: { field: string; description: string }[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, setting] of Object.entries(SETTINGS)) {
+    const given = environment[setting.name]?.trim() || setting.default;
+    const parsed = setting.schema.safeParse(given);
+    if (parsed.success) {
+      values[key] = parsed.data;
+    } else {
+      problems.push({ field: setting.name, description: problem(setting, given, parsed.error) });
+    }
+  }
+  const settings = values as unknown as Omit<Settings, 'heartbeatIntervalMs' | 'tickMs'>;
+  if (problems.length === 0) {
+    problems.push(...contradictions(settings));
+  }
+  if (problems.length > 0) {
+    const message = problems.map(({ field, description }) => `${field}: ${description}`).join(' ');
+    throw new SkipleaseError('INVALID_ARGUMENT', 'INVALID_SETTING', message, { violations: problems });
+  }
+  return Object.freeze({
+    ...settings,
+    heartbeatIntervalMs: Math.floor(settings.leaseTtlMs / 3),
+    tickMs: Math.min(1_000, Math.floor(settings.leaseTtlMs / 4)),
+  });
+}
+
+function contradictions(settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax'>) {
+  return (['payloadBytesMax', 'resultBytesMax'] as const)
+    .filter((key) => settings[key] + MESSAGE_OVERHEAD_BYTES > settings.receiveBytesMax)
+    .map((key) => ({
+      field: SETTINGS[key].name,
+      description: `${settings[key]} bytes do not fit into one message: set SKIPLEASE_RECEIVE_BYTES_MAX to ` +
+        `${settings[key] + MESSAGE_OVERHEAD_BYTES} or more, or this lower.`,
+    }));
+}
+
+function problem(setting: SettingDescription, given: string, error: z.ZodError): string {
+  // A connection URL may carry a password: never repeat it.
+  const shown = setting.name === 'DATABASE_URL' ? '' : `${JSON.stringify(given)} `;
+  const reason = error.issues.map(({ message }) => message).join('; ');
+  const instead = setting.default === '' ? 'or leave it empty' : `such as ${setting.default}`;
+  return `${shown}is refused (${reason}). Set it to ${setting.accepts}, ${instead}.`;
+}
+
+function text<T>(name: string, fallback: string, accepts: string, schema: z.ZodType<T>, meaning: string): Setting<T> {
+  return { name, default: fallback, accepts, schema, meaning };
+}
+
+function whole(name: string, fallback: number, min: number, max: number, unit: string, meaning: string): Setting<number> {
+  const schema = z.string().regex(/^\d{1,12}$/, 'not a whole number').transform(Number)
+    .pipe(z.number().min(min, `less than ${min}`).max(max, `more than ${max}`));
+  return { name, default: String(fallback), accepts: `${min} to ${max} ${unit}`, schema, meaning };
+}
+
+function databaseUrl(): z.ZodType<string | undefined> {
+  return z.string()
+    .refine((url) => url === '' || (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)), 'not a postgresql:// URL')
+    .transform((url) => (url === '' ? undefined : url));
+}
+
+function advertisedAddress(): z.ZodType<string | undefined> {
+  return z.string().transform((given, context) => {
+    const address = given === '' ? undefined : parseAddress(given);
+    if (given !== '' && (address === undefined || address.port === 0)) {
+      context.addIssue({ code: 'custom', message: 'not host:port' });
+    }
+    return address === undefined ? undefined : given;
+  });
+}
+
+function listenAddress(): z.ZodType<ListenAddress> {
+  return z.string().transform((given, context) => {
+    const address = parseAddress(given);
+    if (address === undefined) {
+      context.addIssue({ code: 'custom', message: 'not host:port' });
+      return z.NEVER;
+    }
+    return address;
+  });
+}
+
+/** `host:port` or `[ipv6]:port`. */
+function parseAddress(given: string): ListenAddress | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(given);
+  const port = Number(match?.[3]);
+  return match && port <= 65_535 ? { host: (match[1] ?? match[2])!, port } : undefined;
+}
+
+/** An address as people and clients write it. */
+export function formatAddress({ host, port }: ListenAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,131 @@
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { BoundedNames, Counter, Gauge, Histogram, register } from './instruments.ts';
+import type { MetricDescription } from './instruments.ts';
+import { cachedSamples } from './queue_gauges.ts';
+import type { QueueSample } from './queue_gauges.ts';
+
+/** How many queues get a label of their own; whatever comes later is counted as "other". */
+export const QUEUE_LABELS_MAX = 1_000;
+
+const WAIT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
+const STATEMENT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+
+export type CompletedOutcome = 'succeeded' | 'failed' | 'retried' | 'released' | 'snoozed' | 'cancelled';
+export type ReceiptStatusName = 'accepted' | 'duplicate' | 'lease_lost' | 'cancelled' | 'invalid';
+
+/** What a scrape asks for. Jobs are counted over all sessions of this coordinator. */
+export interface GaugeSources {
+  sessions(): number;
+  windowJobs(): number;
+  heldJobs(): number;
+  /** Depths of every queue, from the database; asked for at most every few seconds, and only by a scrape. */
+  queues(): Promise<QueueSample[]>;
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Every metric of a coordinator, each declared here and nowhere else. The engine calls the plain functions, once a batch. */
+export function createMetrics() {
+  const registry = new Registry();
+  const queueNames = new BoundedNames(QUEUE_LABELS_MAX);
+  const instruments: (Counter | Gauge | Histogram)[] = [];
+  let sources: GaugeSources | undefined;
+
+  const counter = (name: string, labels: readonly string[], help: string) => add(new Counter(`skiplease_${name}`, labels, help));
+  const histogram = (name: string, buckets: readonly number[], help: string) => add(new Histogram(`skiplease_${name}`, buckets, help));
+  const gauge = (name: string, help: string, read: (from: GaugeSources) => number) => add(new Gauge(`skiplease_${name}`, [], help,
+    () => (sources === undefined ? [] : [{ value: read(sources), labels: {} }])));
+  const queueSamples = cachedSamples(async () => (await sources?.queues()) ?? [], (reason) => errors.add(1, reason));
+  const queueGauge = (name: string, help: string, read: (sample: QueueSample) => number | undefined, combine: 'sum' | 'max' = 'sum') =>
+    add(new Gauge(`skiplease_${name}`, ['queue'], help, async () => byQueue(await queueSamples(), queueNames, read, combine)));
+
+  function add<T extends Counter | Gauge | Histogram>(instrument: T): T {
+    instruments.push(instrument);
+    register(registry, instrument);
+    return instrument;
+  }
+
+  const submitted = counter('submitted_jobs_total', ['queue'], 'Jobs committed by a submit; a repeated id is not counted.');
+  const claimed = counter('claimed_jobs_total', ['queue'], 'Jobs leased from the ready table.');
+  const handedOff = counter('handed_off_jobs_total', ['queue'], 'Jobs written straight into the lease of a worker that waited for them.');
+  const completed = counter('completed_jobs_total', ['queue', 'outcome'],
+    'Jobs whose hold ended by a report or a cancel: succeeded, failed (for good), retried, released, snoozed, cancelled.');
+  const expired = counter('expired_jobs_total', ['queue'], 'Jobs whose lease ran out; each spent an attempt.');
+  const released = counter('released_jobs_total', ['queue'], 'Jobs that never reached a worker, or came back unstarted without a report; no attempt spent.');
+  const receipts = counter('receipts_total', ['status'], 'Receipts by job: accepted, duplicate, lease_lost, cancelled, invalid.');
+  const statements = counter('statements_total', ['statement'], 'Statements sent to PostgreSQL on the hot path, by name.');
+  const commits = counter('commits_total', ['statement'], 'Transactions committed on the hot path, by what they were for.');
+  const errors = counter('errors_total', ['reason'], 'Unexpected failures, by the reason of the error.');
+
+  const wait = histogram('wait_seconds', WAIT_BUCKETS, 'From ready to leased, by job.');
+  const run = histogram('run_seconds', WAIT_BUCKETS, 'From leased to the report, by job.');
+  const claim = histogram('claim_seconds', STATEMENT_BUCKETS, 'One claim: all demand, one statement.');
+  const settle = histogram('settle_seconds', STATEMENT_BUCKETS, 'One flush of reports, with its commit.');
+  const submit = histogram('submit_seconds', STATEMENT_BUCKETS, 'One flush of submits, with its commit.');
+  const claimJobs = histogram('claim_jobs', BATCH_BUCKETS, 'Jobs that one claim returned.');
+  const settleJobs = histogram('settle_jobs', BATCH_BUCKETS, 'Outcomes in one flush of reports.');
+  const submitJobs = histogram('submit_jobs', BATCH_BUCKETS, 'Jobs in one flush of submits.');
+
+  gauge('sessions', 'Open streams of workers on this coordinator.', (from) => from.sessions());
+  gauge('window_jobs', 'Jobs that the sessions of this coordinator may hold, in all.', (from) => from.windowJobs());
+  gauge('held_jobs', 'Jobs that the sessions of this coordinator hold.', (from) => from.heldJobs());
+  queueGauge('ready_jobs', 'Jobs that wait for a worker (counted up to 50,000). The same on every coordinator: do not sum.', (sample) => sample.ready);
+  queueGauge('leased_jobs', 'Jobs that workers hold (counted up to 50,000). The same on every coordinator: do not sum.', (sample) => sample.leased);
+  queueGauge('scheduled_jobs', 'Jobs that wait for their time, among the 50,000 due next. The same on every coordinator: do not sum.',
+    (sample) => sample.scheduled);
+  queueGauge('oldest_ready_age_seconds', 'How long the oldest ready job has waited; absent when none waits.',
+    (sample) => sample.oldestReadyAgeSeconds, 'max');
+
+  collectDefaultMetrics({ register: registry });
+
+  return {
+    submittedJobs: (queue: string, count: number) => submitted.add(count, queueNames.label(queue)),
+    claimedJobs: (queue: string, count: number) => claimed.add(count, queueNames.label(queue)),
+    handedOffJobs: (queue: string, count: number) => handedOff.add(count, queueNames.label(queue)),
+    completedJobs: (queue: string, outcome: CompletedOutcome, count: number) => completed.add(count, queueNames.label(queue), outcome),
+    expiredJobs: (queue: string, count: number) => expired.add(count, queueNames.label(queue)),
+    releasedJobs: (queue: string, count: number) => released.add(count, queueNames.label(queue)),
+    receipts: (status: ReceiptStatusName, count: number) => receipts.add(count, status),
+    statements: (statement: string, count = 1) => statements.add(count, statement),
+    commits: (statement: string, count = 1) => commits.add(count, statement),
+    /** `reason` is one of the code's own constants, never text from outside. */
+    error: (reason: string) => errors.add(1, reason),
+
+    /** Seconds that `count` jobs waited between ready and leased. */
+    waited: (seconds: number, count: number) => wait.observe(seconds, count),
+    /** Seconds between the lease and the report, for `count` jobs. */
+    ran: (seconds: number, count: number) => run.observe(seconds, count),
+    /** One claim: how long the statement took, and the jobs it returned. */
+    claim: (seconds: number, jobs: number) => (claim.observe(seconds), claimJobs.observe(jobs)),
+    /** One flush of reports. */
+    settle: (seconds: number, outcomes: number) => (settle.observe(seconds), settleJobs.observe(outcomes)),
+    /** One flush of submits. */
+    submit: (seconds: number, jobs: number) => (submit.observe(seconds), submitJobs.observe(jobs)),
+
+    /** Where gauges are read from, once there is an engine. */
+    readGaugesFrom: (from: GaugeSources) => {
+      sources = from;
+    },
+    /** The text of a scrape, and its content type. */
+    scrape: () => registry.metrics(),
+    contentType: registry.contentType,
+    /** What there is to see, for the README's table. */
+    describe: (): MetricDescription[] => instruments.map(({ description }) => description),
+  };
+}
+
+function byQueue(
+  samples: QueueSample[], names: BoundedNames, read: (sample: QueueSample) => number | undefined, combine: 'sum' | 'max',
+): { value: number; labels: { queue: string } }[] {
+  const values = new Map<string, number>();
+  for (const sample of samples) {
+    const value = read(sample);
+    if (value !== undefined) {
+      const queue = names.label(sample.queue);
+      const before = values.get(queue) ?? 0;
+      values.set(queue, combine === 'sum' ? before + value : Math.max(before, value));
+    }
+  }
+  return [...values].map(([queue, value]) => ({ value, labels: { queue } }));
+}
