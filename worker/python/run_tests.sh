@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs what requirements-dev.txt pins into .venv (once, and again when it changes), then runs pytest; arguments are
+# pytest's. Integration tests run when SKIPLEASE_ADDRESS (a coordinator) and LEDGER_DATABASE_URL are set.
+# With --install-only it stops before the tests.
+set -eu
+cd "$(dirname "$0")"
+python="${PYTHON:-python3}"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$python is older than Python 3.10" >&2; exit 1; }
+wanted=$(cat requirements.txt requirements-dev.txt; "$python" -V)
+if [ ! -f .venv/installed ] || [ "$(cat .venv/installed)" != "$wanted" ]; then
+  rm -rf .venv
+  "$python" -m venv .venv
+  .venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.txt
+  printf '%s\n' "$wanted" > .venv/installed
+fi
+[ "${1:-}" != --install-only ] || exit 0
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,1 @@
+"""Generated from proto/skiplease/v1 by generate_stubs.sh."""
