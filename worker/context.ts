@@ -1,0 +1,87 @@
+import type { HeldJob } from './lease/held_job.ts';
+import type { ProgressOutbox } from './lease/progress_outbox.ts';
+import { loggerWith } from './logger.ts';
+import type { Logger } from './logger.ts';
+import { payloadFrom } from './wire/payload.ts';
+
+const noteCharactersMax = 200;
+
+/** What contexts need of the worker. */
+export interface ContextParts {
+  logger: Logger;
+  progress: ProgressOutbox;
+  /** Welcome's limit. */
+  checkpointBytesMax: () => number;
+}
+
+/** What a handler is given beside its job. */
+export class JobContext {
+  readonly #held: HeldJob;
+  readonly #parts: ContextParts;
+  #logger: Logger | undefined;
+
+  constructor(held: HeldJob, parts: ContextParts) {
+    this.#held = held;
+    this.#parts = parts;
+  }
+
+  /** Fires when the work should stop; its reason is a JobCancelledError, LeaseLostError, JobTimeoutError or WorkerStoppingError. */
+  get signal(): AbortSignal {
+    return this.#held.signal;
+  }
+
+  /** The fencing token of the lease: proof of the hold, for completing the job inside a transaction of one's own. */
+  get token(): string {
+    return this.#held.lease.token;
+  }
+
+  /** The worker's logger, with the job's id, type and attempt in each line. */
+  get logger(): Logger {
+    const { id, type, attempt } = this.#held.wire;
+    return (this.#logger ??= loggerWith(this.#parts.logger, { job_id: id, job_type: type, attempt }));
+  }
+
+  /** How far it is: percent 0 to 100, and a note for people (200 characters are kept). Call it as often as you like. */
+  progress(percent: number, note?: string): void {
+    if (!(percent >= 0 && percent <= 100)) throw new RangeError(`percent must be 0 to 100, not ${percent}`);
+    const kept = note?.slice(0, noteCharactersMax).toWellFormed();
+    this.#parts.progress.update(this.#held, kept === undefined ? { percent } : { percent, note: kept });
+  }
+
+  /**
+   * What the next attempt should know, should this one not succeed: bytes, or anything that JSON holds. Replaces the
+   * one before. Throws RangeError above the limit (64 KiB unless the coordinator is set otherwise).
+   */
+  checkpoint(value: unknown): void {
+    const checkpoint = payloadFrom(value);
+    if (checkpoint?.content?.$case !== 'data') throw new TypeError('a checkpoint must be bytes or a JSON value');
+    const bytes = checkpoint.content.value.length;
+    const bytesMax = this.#parts.checkpointBytesMax();
+    if (bytes > bytesMax) throw new RangeError(`the checkpoint has ${bytes} bytes, more than the ${bytesMax} that are kept`);
+    this.#parts.progress.update(this.#held, { checkpoint });
+  }
+}
+
+/** What a batch handler is given beside its jobs. */
+export class BatchContext {
+  readonly #contexts: ReadonlyMap<string, JobContext>;
+  /** Fires when no job of the batch needs work any more. Of one job: `of(job).signal`. */
+  readonly signal: AbortSignal;
+  /** The fencing token of the lease that all the jobs came in. */
+  readonly token: string;
+  readonly logger: Logger;
+
+  constructor(contexts: ReadonlyMap<string, JobContext>, signal: AbortSignal, token: string, logger: Logger) {
+    this.#contexts = contexts;
+    this.signal = signal;
+    this.token = token;
+    this.logger = logger;
+  }
+
+  /** The context of one job of the batch: its signal, progress and checkpoint. Throws RangeError for any other job. */
+  of(job: { id: string }): JobContext {
+    const context = this.#contexts.get(job.id);
+    if (context === undefined) throw new RangeError(`the job ${job.id} is not of this batch`);
+    return context;
+  }
+}

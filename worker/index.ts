@@ -1,0 +1,11 @@
+/** The worker library and the submitter's client: everything that is meant to be used from outside this folder. */
+export { Worker } from './worker.ts';
+export type { WorkerOptions } from './options.ts';
+export type { BatchHandler, BatchOutcomes, Handler } from './handler.ts';
+export type { Job } from './job.ts';
+export type { BatchContext, JobContext } from './context.ts';
+export type { Logger } from './logger.ts';
+export { PermanentError, ReleaseError, RetryAfterError, SnoozeError } from './errors.ts';
+export { AbortReason, JobCancelledError, JobTimeoutError, LeaseLostError, WorkerStoppingError } from './abort_reasons.ts';
+export { SkipleaseError } from './skiplease_error.ts';
+export type { FieldViolation } from './skiplease_error.ts';

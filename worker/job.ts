@@ -1,0 +1,47 @@
+import type { LeasedJob } from '../proto/gen/skiplease/v1/worker_service.ts';
+import { msFromDuration } from './wire/duration.ts';
+import { parseJson } from './wire/payload.ts';
+
+/** A job as its handler sees it. */
+export class Job {
+  readonly id: string;
+  readonly queue: string;
+  readonly type: string;
+  /** What the submitter gave, byte for byte. A view of the message that it came in: copy it to keep it. */
+  readonly payload: Uint8Array;
+  readonly contentType: string;
+  /** Counts from 1. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** Milliseconds that this attempt may take; undefined: no limit. */
+  readonly timeoutMs: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  /** What an earlier attempt saved last with `context.checkpoint`. */
+  readonly checkpoint: Uint8Array | undefined;
+  /** 0 to 9; a higher one goes first. */
+  readonly priority: number;
+
+  constructor(wire: LeasedJob, queue: string) {
+    this.id = wire.id;
+    this.queue = queue;
+    this.type = wire.type;
+    this.payload = wire.payload;
+    this.contentType = wire.contentType;
+    this.attempt = wire.attempt;
+    this.maxAttempts = wire.maxAttempts;
+    this.timeoutMs = msFromDuration(wire.timeout);
+    this.headers = wire.headers;
+    this.checkpoint = wire.checkpoint.length === 0 ? undefined : wire.checkpoint;
+    this.priority = wire.priority;
+  }
+
+  /** The payload as JSON. Throws SyntaxError when it is not: the attempt fails with that. */
+  json<T = unknown>(): T {
+    return parseJson(this.payload) as T;
+  }
+
+  /** The checkpoint as JSON; undefined when no earlier attempt saved one. */
+  checkpointJson<T = unknown>(): T | undefined {
+    return this.checkpoint === undefined ? undefined : (parseJson(this.checkpoint) as T);
+  }
+}

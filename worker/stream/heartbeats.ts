@@ -1,0 +1,81 @@
+import type { Alive } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { monotonicMs } from '../clock.ts';
+import type { Validity } from '../lease/validity.ts';
+import { msFromDuration } from '../wire/duration.ts';
+import type { StreamWriter } from './stream_writer.ts';
+
+/** Without an answer for this many intervals the coordinator is hung, cut off, or without its database. */
+const silenceIntervals = 2.5;
+
+/** How many sent heartbeats may wait for their answer. */
+const unansweredMax = 64;
+
+export interface HeartbeatsOptions {
+  intervalMs: number;
+  writer: StreamWriter;
+  validity: Validity;
+  /** The highest lease number received on this stream. */
+  received: () => number;
+  /** Called when the silence begins (true) and when it is over (false). */
+  onSilence: (silent: boolean) => void;
+}
+
+/**
+ * Heartbeats of one stream, on a timer that knows nothing of handlers: a process whose event loop hangs stops
+ * sending, and loses its leases, by design.
+ */
+export class Heartbeats {
+  readonly #options: HeartbeatsOptions;
+  readonly #timer: NodeJS.Timeout;
+  readonly #sentAtMs = new Map<number, number>();
+  #sequence = 0;
+  #lastTickMs = monotonicMs();
+  #lastSentMs = monotonicMs();
+  #lastAnswerMs = monotonicMs();
+  #silent = false;
+
+  constructor(options: HeartbeatsOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#tick(), options.intervalMs / 4);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /**
+   * A blocked stream gets none: it would only queue behind what the coordinator does not read. A tick that comes
+   * late says that this process itself was frozen: the answers may lie in the socket, unread, so silence proves nothing.
+   */
+  #tick(): void {
+    const { intervalMs, writer, onSilence } = this.#options;
+    const nowMs = monotonicMs();
+    const late = nowMs - this.#lastTickMs > intervalMs;
+    this.#lastTickMs = nowMs;
+    if (nowMs - this.#lastSentMs >= intervalMs * 0.9 && writer.writable) this.#send(nowMs);
+    if (!late && !this.#silent && nowMs - this.#lastAnswerMs > intervalMs * silenceIntervals) {
+      this.#silent = true;
+      onSilence(true);
+    }
+  }
+
+  #send(nowMs: number): void {
+    const sequence = ++this.#sequence;
+    this.#lastSentMs = nowMs;
+    this.#sentAtMs.set(sequence, nowMs);
+    this.#sentAtMs.delete(sequence - unansweredMax);
+    this.#options.writer.write({ $case: 'heartbeat', value: { sequence, received: this.#options.received() } });
+  }
+
+  answered(alive: Alive): void {
+    const sentAtMs = this.#sentAtMs.get(alive.sequence);
+    if (sentAtMs === undefined) return;
+    this.#sentAtMs.delete(alive.sequence);
+    this.#lastAnswerMs = monotonicMs();
+    this.#options.validity.extendTo(sentAtMs + (msFromDuration(alive.validFor) ?? 0));
+    if (this.#silent) {
+      this.#silent = false;
+      this.#options.onSilence(false);
+    }
+  }
+}

@@ -1,0 +1,225 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CancelReason, WorkerServiceClient } from '../proto/gen/skiplease/v1/worker_service.ts';
+import type { Cancel, Hello, Lease, Welcome } from '../proto/gen/skiplease/v1/worker_service.ts';
+import { JobCancelledError, LeaseLostError, WorkerStoppingError } from './abort_reasons.ts';
+import { HeldLeases, leaseIdOf } from './lease/held_leases.ts';
+import { ProgressOutbox } from './lease/progress_outbox.ts';
+import { Receipts } from './lease/receipts.ts';
+import { Reporter } from './lease/reporter.ts';
+import { Validity } from './lease/validity.ts';
+import { settingsFrom } from './options.ts';
+import type { WorkerOptions, WorkerSettings } from './options.ts';
+import { MissingHandlers } from './run/missing_handlers.ts';
+import { Runner } from './run/runner.ts';
+import { onStopSignals } from './signals.ts';
+import { Connection } from './stream/connection.ts';
+import { Session } from './stream/session.ts';
+import { sdkName, sdkVersion } from './version.ts';
+import { channelOptions, receiveBytesMax } from './wire/channel.ts';
+
+/** At stop: how long the last receipts are waited for, in milliseconds. What has none by then may run again elsewhere. */
+const lastReceiptsMs = 5_000;
+
+/** Used until a coordinator has named its own. */
+const checkpointBytesMax = 64 * 1024;
+
+/**
+ * Takes jobs from the coordinators, runs handlers over them, and reports what became of them. Wires the parts; each
+ * of them has a file of its own: stream/ (connections), lease/ (what is held and reported), run/ (handlers).
+ */
+export class Worker {
+  readonly #settings: WorkerSettings;
+  readonly #validity = new Validity();
+  readonly #leases = new HeldLeases();
+  readonly #progress = new ProgressOutbox(this.#leases);
+  readonly #reporter = new Reporter(this.#leases, this.#progress);
+  readonly #receipts: Receipts;
+  readonly #runner: Runner;
+  readonly #connection: Connection;
+  #session: Session | undefined;
+  #running: Promise<void> | undefined;
+  #draining: Promise<void> | undefined;
+
+  /** Throws TypeError that names each bad option. */
+  constructor(options: WorkerOptions) {
+    const settings = settingsFrom(options);
+    const { logger, handlers, batchHandlers } = settings;
+    this.#settings = settings;
+    this.#receipts = new Receipts(this.#leases, this.#reporter, logger);
+    this.#runner = new Runner({
+      concurrency: settings.concurrency,
+      handlers,
+      batchHandlers,
+      timeoutGraceMs: settings.timeoutGraceMs,
+      validity: this.#validity,
+      missing: new MissingHandlers([...handlers.keys(), ...batchHandlers.keys()], logger),
+      parts: {
+        logger,
+        progress: this.#progress,
+        checkpointBytesMax: () => this.#session?.welcome?.limits?.checkpointBytesMax || checkpointBytesMax,
+      },
+      onAnswered: (job) => this.#reporter.add(job),
+    });
+    this.#connection = new Connection({
+      addresses: settings.addresses,
+      logger,
+      open: (address, welcomeWaitMs) => this.#open(address, welcomeWaitMs),
+    });
+  }
+
+  /**
+   * Works until stop() or a signal, and resolves when everything is reported or handed back. A coordinator that is
+   * away is waited for, however long. Rejects with a SkipleaseError when this worker is refused for good (a bad
+   * option, no permission). To be called once.
+   */
+  run(): Promise<void> {
+    if (this.#running !== undefined) throw new Error('run() was called before');
+    this.#running = this.#run();
+    return this.#running;
+  }
+
+  /**
+   * Takes no more, hands back what has not started, lets running handlers end within the drain deadline, and resolves
+   * with run(). May be called more than once.
+   */
+  async stop(): Promise<void> {
+    this.#draining ??= this.#drain();
+    await this.#draining;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { handleSignals, logger } = this.#settings;
+    const forgetSignals = handleSignals ? onStopSignals(() => void (this.#draining ??= this.#drain()), logger) : () => {};
+    try {
+      await this.#connection.run();
+      await this.#draining;
+    } finally {
+      forgetSignals();
+      this.#runner.stop();
+      this.#runner.close();
+      this.#progress.detach();
+      for (const job of this.#leases.running()) {
+        this.#leases.abandon(job, new LeaseLostError('the worker has ended'));
+      }
+    }
+  }
+
+  async #drain(): Promise<void> {
+    const { drainDeadlineMs, timeoutGraceMs, logger } = this.#settings;
+    this.#runner.stop();
+    this.#session?.writer.write({ $case: 'window', value: { jobs: 0, bytes: 0, queues: [] } });
+    if (!(await within(drainDeadlineMs, this.#runner.idle()))) {
+      const late = this.#leases.running();
+      logger.warn({ event: 'drain_deadline', jobs: late.length }, `${late.length} jobs still run at the drain deadline`);
+      for (const job of late) job.abort(new WorkerStoppingError('the worker stops, and its drain deadline has passed'));
+      await within(timeoutGraceMs, this.#runner.idle());
+      this.#runner.release(this.#leases.running());
+    }
+    if (!(await within(lastReceiptsMs, this.#leases.empty()))) {
+      const leases = this.#leases.tokens().map(leaseIdOf);
+      logger.warn({ event: 'receipts_missing', leases }, 'stopped without the last receipts; some jobs may run again');
+    }
+    await this.#connection.close();
+    logger.info({ event: 'stopped' }, 'stopped');
+  }
+
+  #open(address: string, welcomeWaitMs: number): Session {
+    return new Session({
+      address,
+      // A pool of its own: a stream to the same address must not share a broken connection.
+      client: new WorkerServiceClient(address, this.#settings.credentials, {
+        ...channelOptions,
+        'grpc.use_local_subchannel_pool': 1,
+      }),
+      hello: this.#hello(),
+      welcomeWaitMs,
+      validity: this.#validity,
+      listener: {
+        onWelcome: (session, welcome) => this.#onWelcome(session, welcome),
+        onLease: (lease) => this.#onLease(lease),
+        onReceipt: (receipt) => this.#receipts.apply(receipt),
+        onCancel: (cancel) => this.#onCancel(cancel),
+        onAlive: () => this.#runner.pump(),
+        onWritable: () => this.#onWritable(),
+        onEnd: (session) => this.#onEnd(session),
+      },
+    });
+  }
+
+  #hello(): Hello {
+    const { workerId, instanceId, queues, windowJobs, windowBytes } = this.#settings;
+    return {
+      workerId,
+      instanceId,
+      queues: [...queues],
+      window: { jobs: this.#draining === undefined ? windowJobs : 0, bytes: windowBytes, queues: [] },
+      sdk: sdkName,
+      sdkVersion,
+      heldTokens: this.#leases.tokens(),
+      receiveBytesMax,
+    };
+  }
+
+  /** A stream is ready: from here on it is the one that we talk on. */
+  #onWelcome(session: Session, welcome: Welcome): void {
+    this.#session = session;
+    const stopped = this.#leases.reconcile(session.hello.heldTokens, welcome);
+    this.#settings.logger.info(
+      {
+        event: 'connected',
+        address: session.address,
+        session_id: welcome.sessionId,
+        leases_resumed: welcome.resumed.length,
+        leases_lost: welcome.lostTokens.length,
+        jobs_stopped: stopped.length,
+      },
+      `connected to the coordinator at ${session.address}`,
+    );
+    if (this.#draining !== undefined && session.hello.window?.jobs !== 0) {
+      session.writer.write({ $case: 'window', value: { jobs: 0, bytes: 0, queues: [] } });
+    }
+    this.#progress.attach(session);
+    this.#reporter.attach(session);
+    this.#runner.pump();
+  }
+
+  #onLease(lease: Lease): void {
+    this.#runner.accept(this.#leases.add(lease));
+  }
+
+  #onCancel(cancel: Cancel): void {
+    const named = cancel.jobIds.map((jobId) => this.#leases.find(cancel.token, jobId)).filter((job) => job !== undefined);
+    const jobs = cancel.jobIds.length === 0 ? this.#leases.jobsOf(cancel.token) : named;
+    const { logger } = this.#settings;
+    for (const job of jobs) {
+      const reason =
+        cancel.reason === CancelReason.JOB_CANCELLED
+          ? new JobCancelledError(cancel.message || 'the job was cancelled')
+          : new LeaseLostError(cancel.message || 'the lease of this job was lost');
+      this.#leases.abandon(job, reason);
+      logger.info({ event: 'job_stopped', job_id: job.wire.id, reason: reason.code }, reason.message);
+    }
+  }
+
+  #onWritable(): void {
+    this.#progress.writable();
+    this.#reporter.writable();
+  }
+
+  #onEnd(session: Session): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    this.#reporter.detach();
+    this.#progress.detach();
+  }
+}
+
+/** Whether the promise resolved within this time. */
+async function within(milliseconds: number, promise: Promise<void>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = delay(milliseconds, false, { signal: timer.signal }).catch(() => false);
+  const inTime = await Promise.race([promise.then(() => true), late]);
+  timer.abort();
+  return inTime;
+}
