@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { sql } from './pool.ts';
+import type { Queryable } from './pool.ts';
+
+/** Where counting stops, so that looking at a backlog of millions costs no more than looking at this many rows. */
+export const DEPTH_MAX = 50_000;
+
+const depthRow = z.object({
+  queueId: z.number(),
+  queue: z.string(),
+  ready: z.number(),
+  leased: z.number(),
+  scheduled: z.number(),
+  /** A count stopped at DEPTH_MAX: the true ones are at least as large. */
+  capped: z.boolean(),
+  /** null: none is ready. */
+  oldestReadyAgeMs: z.number().nullable(),
+});
+export type QueueDepthRow = z.infer<typeof depthRow>;
+
+/**
+ * Depths of these queues, or of all. Ready: along the claim order of each priority. Leased: the clear bits of the leases.
+ * Scheduled: among the jobs that are due next over all queues, since `scheduled` is ordered by time alone. The oldest ready
+ * job stands at the lowest position of one of the priorities.
+ */
+export async function queueDepths(pool: Queryable, queueIds: number[] | undefined): Promise<QueueDepthRow[]> {
+  const wanted = queueIds === undefined ? sql.fragment`true` : sql.fragment`id = any(${sql.array(queueIds, 'int4')})`;
+  return [...(await pool.any(sql.type(depthRow)`
+    with due as materialized (
+      select queue_id, count(*)::int as jobs
+        from (select queue_id from skiplease.scheduled order by run_at limit ${DEPTH_MAX}::int) s group by queue_id
+    ),
+    total as materialized (select coalesce(sum(jobs), 0) >= ${DEPTH_MAX}::int as capped from due),
+    held as materialized (
+      select queue_id, least(sum(length(settled) - bit_count(settled)), ${DEPTH_MAX}::int)::int as jobs from skiplease.lease group by queue_id
+    )
+    select q.id as "queueId", q.name as queue, r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled,
+           t.capped or r.jobs >= ${DEPTH_MAX}::int or coalesce(h.jobs, 0) >= ${DEPTH_MAX}::int as capped,
+           date_part('epoch', skiplease.now() - o.since) * 1000 as "oldestReadyAgeMs"
+      from (select id, name from skiplease.queue where ${wanted}) q
+     cross join total t
+     cross join lateral (
+       select count(*)::int as jobs from (select 1 from skiplease.ready where queue_id = q.id limit ${DEPTH_MAX}::int) x) r
+     cross join lateral (
+       select min(f.since) as since from generate_series(0, 9) as g (priority)
+        cross join lateral (select since from skiplease.ready where queue_id = q.id and priority = g.priority
+                             order by "position" limit 1) f where r.jobs > 0) o
+      left join due d on d.queue_id = q.id
+      left join held h on h.queue_id = q.id
+     order by q.name`))];
+}
