@@ -9,3 +9,10 @@ export { PermanentError, ReleaseError, RetryAfterError, SnoozeError } from './er
 export { AbortReason, JobCancelledError, JobTimeoutError, LeaseLostError, WorkerStoppingError } from './abort_reasons.ts';
 export { SkipleaseError } from './skiplease_error.ts';
 export type { FieldViolation } from './skiplease_error.ts';
+export { JobClient } from './client/job_client.ts';
+export type { CancelResult, JobClientOptions, RetryResult, SubmittedJob } from './client/job_client.ts';
+export { newJobId } from './client/new_job.ts';
+export type { NewJob } from './client/new_job.ts';
+export type { AttemptSnapshot, JobSnapshot, JobStateName } from './client/job_snapshot.ts';
+export type { ChunkAcknowledgement } from './client/chunk_stream.ts';
+export type { StreamOptions, StreamTotals } from './client/submit_stream.ts';

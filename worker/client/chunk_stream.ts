@@ -1,0 +1,147 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { status as codes } from '@grpc/grpc-js';
+import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import type { StreamSubmitJobsRequest, StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { SkipleaseError } from '../skiplease_error.ts';
+import type { Coordinators } from './coordinators.ts';
+import { isPassing, retryWaitMs } from './retry.ts';
+
+/** What became of one chunk: committed, or refused as a whole. */
+export interface ChunkAcknowledgement {
+  /** Counts from 1. */
+  chunk: number;
+  jobIds: readonly string[];
+  /** Those of jobIds that had been submitted before. */
+  existingJobIds: readonly string[];
+  /** Set: nothing of the chunk was created, and trying again would not help. */
+  error: SkipleaseError | undefined;
+}
+
+interface Flight {
+  chunk: number;
+  jobs: JobSpec[];
+  tries: number;
+}
+
+/**
+ * Chunks on their way through StreamSubmitJobs. A bounded number waits for its acknowledgement (that bound is the
+ * backpressure: what is not acknowledged is all that is buffered); when the stream breaks, they go out again on the next.
+ */
+export class ChunkStream {
+  readonly #coordinators: Coordinators;
+  readonly #inFlightMax: number;
+  readonly #onAcknowledged: (acknowledgement: ChunkAcknowledgement) => void;
+  readonly #inFlight = new Map<number, Flight>();
+  readonly #waiters = new Set<() => void>();
+  #call: ClientDuplexStream<StreamSubmitJobsRequest, StreamSubmitJobsResponse> | undefined;
+  #chunks = 0;
+  /** Broken streams in a row, with no acknowledgement in between. */
+  #failures = 0;
+  #error: unknown;
+  #closed = false;
+
+  constructor(
+    coordinators: Coordinators,
+    inFlightMax: number,
+    onAcknowledged: (acknowledgement: ChunkAcknowledgement) => void,
+  ) {
+    this.#coordinators = coordinators;
+    this.#inFlightMax = inFlightMax;
+    this.#onAcknowledged = onAcknowledged;
+    this.#open();
+  }
+
+  /** Waits for room, then sends. Rejects once the stream has failed for good. */
+  async send(jobs: JobSpec[]): Promise<void> {
+    await this.#until(() => this.#inFlight.size < this.#inFlightMax);
+    const flight = { chunk: ++this.#chunks, jobs, tries: 1 };
+    this.#inFlight.set(flight.chunk, flight);
+    this.#write(flight);
+  }
+
+  /** Resolves when every chunk is acknowledged. */
+  async finish(): Promise<void> {
+    await this.#until(() => this.#inFlight.size === 0);
+    this.#closed = true;
+    this.#call?.end();
+  }
+
+  /** Leaves at once; chunks that are not acknowledged may or may not be committed. */
+  cancel(): void {
+    this.#closed = true;
+    this.#call?.cancel();
+  }
+
+  #open(): void {
+    const call = this.#coordinators.current().streamSubmitJobs();
+    this.#call = call;
+    call.on('data', (response: StreamSubmitJobsResponse) => this.#answered(response));
+    call.on('error', () => {}); // `status` follows and says the same
+    call.on('status', (status: StatusObject) => void this.#ended(status));
+    for (const flight of this.#inFlight.values()) this.#write(flight);
+  }
+
+  #write({ chunk, jobs }: Flight): void {
+    this.#call?.write({ chunk, jobs });
+  }
+
+  #answered({ chunk, existingJobIds, error: refusal }: StreamSubmitJobsResponse): void {
+    const flight = this.#inFlight.get(chunk);
+    if (flight === undefined) return;
+    this.#failures = 0;
+    const error = refusal && new SkipleaseError(refusal.code, refusal.message, refusal.details);
+    if (error !== undefined && isPassing(error) && flight.tries < this.#coordinators.triesMax) {
+      void this.#sendLater(flight, error);
+      return;
+    }
+    this.#inFlight.delete(chunk);
+    try {
+      this.#onAcknowledged({ chunk, jobIds: flight.jobs.map((job) => job.id), existingJobIds, error });
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+    this.#wake();
+  }
+
+  async #sendLater(flight: Flight, error: SkipleaseError): Promise<void> {
+    flight.tries += 1;
+    const call = this.#call;
+    await delay(retryWaitMs(error, flight.tries - 2));
+    // A stream that was opened meanwhile has sent it already.
+    if (!this.#closed && this.#call === call) this.#write(flight);
+  }
+
+  async #ended(status: StatusObject): Promise<void> {
+    this.#call = undefined;
+    if (this.#closed) return;
+    const ended = { ...status, code: status.code === codes.OK ? codes.UNAVAILABLE : status.code };
+    const error = SkipleaseError.fromStatus(ended);
+    this.#failures += 1;
+    if (!isPassing(error) || this.#failures >= this.#coordinators.triesMax) {
+      this.#fail(error);
+      return;
+    }
+    this.#coordinators.failed(error);
+    await delay(retryWaitMs(error, this.#failures - 1));
+    if (!this.#closed) this.#open();
+  }
+
+  #fail(error: unknown): void {
+    this.#error ??= error;
+    this.cancel();
+    this.#wake();
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (this.#error === undefined && !condition()) {
+      await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    }
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiters) resolve();
+    this.#waiters.clear();
+  }
+}

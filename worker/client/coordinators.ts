@@ -1,0 +1,67 @@
+import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
+import { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { SkipleaseError } from '../skiplease_error.ts';
+import { channelOptions } from '../wire/channel.ts';
+import { isOfAddress, withRetries } from './retry.ts';
+
+/** What a unary call of the generated client looks like once its request is bound. */
+type UnaryCall<Response> = (
+  client: JobServiceClient,
+  options: { deadline: number },
+  callback: (error: ServiceError | null, response: Response) => void,
+) => unknown;
+
+export interface CoordinatorsOptions {
+  addresses: readonly string[];
+  credentials: ChannelCredentials;
+  /** Of one try, in milliseconds. */
+  timeoutMs: number;
+  triesMax: number;
+}
+
+/** The coordinators that a client may talk to: one at a time, the next one when the one in use cannot be reached. */
+export class Coordinators {
+  readonly triesMax: number;
+  readonly #options: CoordinatorsOptions;
+  readonly #clients = new Map<string, JobServiceClient>();
+  #index = 0;
+
+  constructor(options: CoordinatorsOptions) {
+    this.#options = options;
+    this.triesMax = options.triesMax;
+  }
+
+  /** The client of the coordinator in use. */
+  current(): JobServiceClient {
+    const { addresses, credentials } = this.#options;
+    const address = addresses[this.#index]!;
+    let client = this.#clients.get(address);
+    if (client === undefined) {
+      client = new JobServiceClient(address, credentials, channelOptions);
+      this.#clients.set(address, client);
+    }
+    return client;
+  }
+
+  /** After an error of the way there the next one is used. */
+  failed(error: SkipleaseError): void {
+    if (isOfAddress(error)) this.#index = (this.#index + 1) % this.#options.addresses.length;
+  }
+
+  /** One call, repeated where that may help. Rejects with a SkipleaseError. */
+  async call<Response>(start: UnaryCall<Response>): Promise<Response> {
+    const once = () =>
+      new Promise<Response>((resolve, reject) => {
+        start(this.current(), { deadline: Date.now() + this.#options.timeoutMs }, (error, response) => {
+          if (error === null) resolve(response);
+          else reject(error);
+        });
+      });
+    return withRetries(this.triesMax, once, (error) => this.failed(error));
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close();
+    this.#clients.clear();
+  }
+}

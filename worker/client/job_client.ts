@@ -1,0 +1,167 @@
+import { ChannelCredentials, Metadata } from '@grpc/grpc-js';
+import { z } from 'zod';
+import { CancelOutcome, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type {
+  CancelJobsResponse,
+  GetJobResponse,
+  RetryJobsResponse,
+  SubmitJobResponse,
+  SubmitJobsResponse,
+} from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { defaultCredentials } from '../wire/channel.ts';
+import { Chunker } from './chunks.ts';
+import { Coordinators } from './coordinators.ts';
+import { nameOf, snapshotFrom } from './job_snapshot.ts';
+import type { JobSnapshot } from './job_snapshot.ts';
+import { specFrom } from './new_job.ts';
+import type { NewJob } from './new_job.ts';
+import { submitStream } from './submit_stream.ts';
+import type { StreamOptions, StreamTotals } from './submit_stream.ts';
+import { watchJob } from './watch.ts';
+
+export interface JobClientOptions {
+  /** Coordinators, `host:port`. One is used until it cannot be reached, then the next. */
+  addresses: readonly string[];
+  /** How long one try of a call may take, in milliseconds. Default 10,000. */
+  timeoutMs?: number;
+  /** How often a call that failed in passing is tried in all. Default 8 (some ten seconds of waiting at most). */
+  triesMax?: number;
+  /** Default: no TLS. */
+  credentials?: ChannelCredentials;
+}
+
+export interface SubmittedJob {
+  id: string;
+  /** This id was submitted before; nothing was created. */
+  existing: boolean;
+}
+
+export interface CancelResult {
+  jobId: string;
+  outcome: 'CANCELLED' | 'ALREADY_FINAL' | 'NOT_FOUND';
+}
+
+export interface RetryResult {
+  jobId: string;
+  outcome: 'RETRIED' | 'ALREADY_RETRIED' | 'NOT_FAILED' | 'NOT_FOUND';
+  /** The new job, for RETRIED and ALREADY_RETRIED. */
+  retriedAsJobId: string;
+}
+
+/** Jobs in one SubmitJobs call of submitMany, each committed as a whole. */
+const submitJobsMax = 1_000;
+
+/** Ids in one call of cancel or retry: the contract's own limit. */
+const idsMax = 1_000;
+
+const schema = z.strictObject({
+  addresses: z.array(z.string().min(1)).min(1),
+  timeoutMs: z.number().positive().optional(),
+  triesMax: z.int().min(1).optional(),
+  credentials: z.instanceof(ChannelCredentials).optional(),
+});
+
+/**
+ * Submits jobs and looks after them. Ids are made here, before the first try, so a call that is repeated after a
+ * broken connection creates nothing twice. Every method rejects with a SkipleaseError.
+ */
+export class JobClient {
+  readonly #coordinators: Coordinators;
+
+  /** Throws TypeError that names each bad option. */
+  constructor(options: JobClientOptions) {
+    const checked = schema.safeParse(options);
+    if (!checked.success) throw new TypeError(`these client options cannot be used:\n${z.prettifyError(checked.error)}`);
+    this.#coordinators = new Coordinators({
+      addresses: [...options.addresses],
+      credentials: options.credentials ?? defaultCredentials(),
+      timeoutMs: options.timeoutMs ?? 10_000,
+      triesMax: options.triesMax ?? 8,
+    });
+  }
+
+  /** Resolves once the job is committed. */
+  async submit(job: NewJob): Promise<SubmittedJob> {
+    const spec = specFrom(job);
+    const { jobId, existing } = await this.#coordinators.call<SubmitJobResponse>(
+      (client, options, callback) => client.submitJob({ job: spec }, new Metadata(), options, callback),
+    );
+    return { id: jobId, existing };
+  }
+
+  /**
+   * Resolves, in the order of the jobs, once all are committed. They go in chunks of up to 1,000, each all or nothing;
+   * when one is refused, those before it stay. Choose the ids yourself (newJobId) to be able to repeat the whole.
+   */
+  async submitMany(jobs: Iterable<NewJob>): Promise<SubmittedJob[]> {
+    const submitted: SubmittedJob[] = [];
+    const chunker = new Chunker(submitJobsMax);
+    const send = async (chunk: JobSpec[] | undefined): Promise<void> => {
+      if (chunk === undefined) return;
+      const { jobIds, existingJobIds } = await this.#coordinators.call<SubmitJobsResponse>(
+        (client, options, callback) => client.submitJobs({ jobs: chunk }, new Metadata(), options, callback),
+      );
+      const existing = new Set(existingJobIds);
+      for (const id of jobIds) submitted.push({ id, existing: existing.has(id) });
+    };
+    for (const job of jobs) await send(chunker.add(specFrom(job)));
+    await send(chunker.take());
+    return submitted;
+  }
+
+  /** Submits a flood: reads the source no faster than its jobs are committed. A refused chunk is counted, and does not end it. */
+  async stream(jobs: Iterable<NewJob> | AsyncIterable<NewJob>, options: StreamOptions = {}): Promise<StreamTotals> {
+    return submitStream(this.#coordinators, jobs, options);
+  }
+
+  /** Rejects with NOT_FOUND when there is no such job. */
+  async get(jobId: string): Promise<JobSnapshot> {
+    const { job } = await this.#coordinators.call<GetJobResponse>(
+      (client, options, callback) => client.getJob({ jobId }, new Metadata(), options, callback),
+    );
+    return snapshotFrom(job!);
+  }
+
+  /** The job as it is now, then after each change that is seen; ends once it is final. */
+  watch(jobId: string): AsyncGenerator<JobSnapshot, void, void> {
+    return watchJob(this.#coordinators, jobId);
+  }
+
+  /** A waiting job ends at once; of a running one the worker is told. The reason (200 characters) is kept with the job. */
+  async cancel(jobIds: readonly string[], reason = ''): Promise<CancelResult[]> {
+    const results: CancelResult[] = [];
+    for (const ids of slices(jobIds)) {
+      const response = await this.#coordinators.call<CancelJobsResponse>(
+        (client, options, callback) => client.cancelJobs({ jobIds: ids, reason }, new Metadata(), options, callback),
+      );
+      for (const { jobId, outcome } of response.results) {
+        results.push({ jobId, outcome: nameOf(CancelOutcome, outcome) as CancelResult['outcome'] });
+      }
+    }
+    return results;
+  }
+
+  /** Makes a new job of each FAILED one, at most one for each: a repeated call names the first. */
+  async retry(jobIds: readonly string[]): Promise<RetryResult[]> {
+    const results: RetryResult[] = [];
+    for (const ids of slices(jobIds)) {
+      const response = await this.#coordinators.call<RetryJobsResponse>(
+        (client, options, callback) => client.retryJobs({ jobIds: ids }, new Metadata(), options, callback),
+      );
+      for (const { outcome, ...same } of response.results) {
+        results.push({ ...same, outcome: nameOf(RetryOutcome, outcome) as RetryResult['outcome'] });
+      }
+    }
+    return results;
+  }
+
+  /** Closes its connections. Calls under way fail. */
+  close(): void {
+    this.#coordinators.close();
+  }
+}
+
+function* slices(ids: readonly string[]): Generator<string[]> {
+  for (let start = 0; start < ids.length; start += idsMax) yield ids.slice(start, start + idsMax);
+}

@@ -1,0 +1,75 @@
+import { AttemptState, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import type { Attempt, Job as WireJob, JobError } from '../../proto/gen/skiplease/v1/job.ts';
+import { msFromDuration } from '../wire/duration.ts';
+import { valueFrom } from '../wire/payload.ts';
+
+/** SUCCEEDED, FAILED and CANCELLED are final. */
+export type JobStateName = 'SCHEDULED' | 'READY' | 'LEASED' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED' | 'BLOCKED';
+
+/** An attempt that failed, or whose lease ran out. */
+export interface AttemptSnapshot {
+  number: number;
+  state: 'FAILED' | 'EXPIRED';
+  error: JobError | undefined;
+  workerId: string;
+  startTime: Date | undefined;
+  endTime: Date | undefined;
+}
+
+/** A job as it stood when the coordinator answered. */
+export interface JobSnapshot {
+  id: string;
+  queue: string;
+  type: string;
+  state: JobStateName;
+  /** True in SUCCEEDED, FAILED and CANCELLED: it will not change again. */
+  final: boolean;
+  /** JSON as a value, anything else as bytes. */
+  payload: unknown;
+  priority: number;
+  /** The attempt that runs now, or ran last; 0 before the first. */
+  attempt: number;
+  maxAttempts: number;
+  createTime: Date | undefined;
+  runAt: Date | undefined;
+  finishTime: Date | undefined;
+  /** What its handler returned: JSON as a value, anything else as bytes. */
+  result: unknown;
+  /** Why the last failed attempt failed, or why it was cancelled. */
+  error: JobError | undefined;
+  /** Oldest first. */
+  attempts: AttemptSnapshot[];
+  workerId: string;
+  timeoutMs: number | undefined;
+  headers: Record<string, string>;
+  progress: { percent: number; note: string; updateTime: Date | undefined; hasCheckpoint: boolean } | undefined;
+  /** The FAILED job that this one is a retry of. */
+  originJobId: string;
+  /** The job that a retry made of this one. */
+  retriedAsJobId: string;
+}
+
+const finalStates: ReadonlySet<string> = new Set<JobStateName>(['SUCCEEDED', 'FAILED', 'CANCELLED']);
+
+export function snapshotFrom(wire: WireJob): JobSnapshot {
+  const { timeout, payload, result, state: stateNumber, attempts, ...same } = wire;
+  const state = nameOf(JobState, stateNumber) as JobStateName;
+  return {
+    ...same,
+    state,
+    final: finalStates.has(state),
+    payload: valueFrom(payload),
+    result: valueFrom(result),
+    attempts: attempts.map(attemptFrom),
+    timeoutMs: msFromDuration(timeout),
+  };
+}
+
+function attemptFrom({ state, ...same }: Attempt): AttemptSnapshot {
+  return { ...same, state: nameOf(AttemptState, state) as AttemptSnapshot['state'] };
+}
+
+/** The name of an enum's number, as it is on the wire without its prefix. */
+export function nameOf(values: Readonly<Record<string, number>>, value: number): string {
+  return Object.keys(values).find((name) => values[name] === value) ?? 'UNRECOGNIZED';
+}

@@ -1,0 +1,64 @@
+import { v7 } from 'uuid';
+import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { durationFromMs } from '../wire/duration.ts';
+import { payloadFrom } from '../wire/payload.ts';
+
+/** A job to submit. Only queue and type are needed. */
+export interface NewJob {
+  /** UUIDv7; made here when left out. Submitting the same id again creates nothing twice. */
+  id?: string;
+  queue: string;
+  /** Which handler runs it. */
+  type: string;
+  /** A Uint8Array goes as it is, anything else as JSON. At most 1 MiB unless the coordinator is set otherwise. */
+  payload?: unknown;
+  /** Of a payload given as bytes. Default application/octet-stream. */
+  contentType?: string;
+  /** 0 (default) to 9; within a queue a higher one always goes first. */
+  priority?: number;
+  /** Not before this time. Give this or `delayMs`. */
+  runAt?: Date;
+  /** Not before this many milliseconds have passed since the coordinator received it. */
+  delayMs?: number;
+  /** 1 to 1000; default: the queue's. */
+  maxAttempts?: number;
+  /** How long one attempt may take, in milliseconds. Default: no limit. */
+  timeoutMs?: number;
+  /** Small strings that travel with the job. */
+  headers?: Record<string, string>;
+}
+
+/** A fresh job id (UUIDv7), for those who keep it before they submit. */
+export function newJobId(): string {
+  return v7();
+}
+
+/** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
+export function specFrom(job: NewJob): JobSpec {
+  return {
+    id: job.id ?? newJobId(),
+    queue: job.queue,
+    type: job.type,
+    payload: payloadFrom(job.payload, job.contentType),
+    priority: job.priority ?? 0,
+    start: startOf(job),
+    maxAttempts: job.maxAttempts ?? 0,
+    timeout: job.timeoutMs === undefined ? undefined : durationFromMs(job.timeoutMs),
+    headers: job.headers ?? {},
+  };
+}
+
+function startOf({ runAt, delayMs }: NewJob): JobSpec['start'] {
+  if (runAt !== undefined && delayMs !== undefined) throw new TypeError('give runAt or delayMs, not both');
+  if (runAt !== undefined) return { $case: 'runAt', value: runAt };
+  if (delayMs !== undefined) return { $case: 'delay', value: durationFromMs(delayMs) };
+  return undefined;
+}
+
+/** At least as many bytes as the job has on the wire. */
+export function specBytes(spec: JobSpec): number {
+  const payload = spec.payload?.content?.$case === 'data' ? spec.payload.content.value.length : 0;
+  let headers = 0;
+  for (const [key, value] of Object.entries(spec.headers)) headers += 3 * (key.length + value.length) + 16;
+  return payload + headers + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + 160;
+}
