@@ -75,8 +75,8 @@ function decimalsOf(currency: string): number {
 function minorOf(amount: string, currency: string): bigint | null {
   if (!supportedCurrencies.has(currency)) return null;
   const [whole, fraction, ...more] = amount.split('.');
-  const allDigits = (text: string | undefined) => text !== undefined && text !== '' && [...text].every((c) => c >= '0' && c <= '9');
-  if (more.length > 0 || !allDigits(whole) || (fraction !== undefined && !allDigits(fraction))) return null;
+  const digitsOnly = /^[0-9]+$/;
+  if (more.length > 0 || !digitsOnly.test(whole!) || (fraction !== undefined && !digitsOnly.test(fraction))) return null;
   if ((whole!.startsWith('0') && whole !== '0') || whole!.length > 15) return null;
   const missing = decimalsOf(currency) - (fraction?.length ?? 0);
   if (missing < 0) return null;
@@ -92,7 +92,7 @@ function fateOf(iban: string, token: string): Fate {
 
 const isText = (value: string, min: number, max: number): boolean =>
   value.length >= min && value.length <= max
-  && ![...value].some((c) => c === '\uFFFD' || (c < ' ' && !'\t\n\r'.includes(c)) || (c >= '\u007F' && c <= '\u009F'));
+  && !Array.from(value).some((c) => c === '\uFFFD' || (c < ' ' && !'\t\n\r'.includes(c)) || (c >= '\u007F' && c <= '\u009F'));
 
 function isMoment(created: string): boolean {
   const form = created.replace(/\.\d+/, '').replace(/\d/g, '9');

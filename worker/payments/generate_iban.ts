@@ -37,7 +37,7 @@ export function generateIban(random: Random): string {
 export function mistypeIban(iban: string, random: Random): string {
   for (;;) {
     const at = random.between(6, iban.length - 1);
-    const mistyped = iban.slice(0, at) + random.pick([...digits]) + iban.slice(at + 1);
+    const mistyped = iban.slice(0, at) + random.text(digits, 1) + iban.slice(at + 1);
     if (!isValidIBAN(mistyped)) return mistyped;
   }
 }

@@ -94,7 +94,7 @@ async function captureAll(
 
 /** The handler of `payment.capture`: takes the jobs of a lease, answers with an outcome for each. */
 export function captureLease(pool: pg.Pool, worker: string) {
-  return async (jobs: readonly CaptureJob[], signal: AbortSignal): Promise<CaptureOutcomes> => {
+  return async (jobs: readonly CaptureJob[], { signal }: { signal: AbortSignal }): Promise<CaptureOutcomes> => {
     const refused: CaptureOutcomes = new Map();
     const payments: { job: CaptureJob; payment: Payment; key: string }[] = [];
     for (const job of jobs) {

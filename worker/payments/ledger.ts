@@ -1,6 +1,6 @@
 /** The ledger as the handler sees it. The rules themselves are in `ledger.sql`, where any language can use them. */
 import { readFileSync } from 'node:fs';
-import type pg from 'pg';
+import pg from 'pg';
 import type { Payment } from './intent.ts';
 
 /** Says that the database has a schema `ledger` which is somebody else's. */
@@ -12,6 +12,25 @@ export type Capture = 'captured' | 'redelivered' | 'duplicate' | 'conflict';
 const schemaComment = 'Skiplease payments demo';
 /** Of the advisory lock that lets one process at a time make the schema. Any number that nobody else uses. */
 const schemaLock = 7_420_001;
+
+/** Longer than any payment takes. A worker that is frozen in its transaction must not hold up the others for ever. */
+const sessionOptions = '-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=10s';
+
+/** Connections to the ledger's database; `connectionsMax` is how many leases can be captured at once. */
+export function ledgerPool(databaseUrl: string, connectionsMax: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max: connectionsMax,
+    application_name: 'payments worker',
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    options: sessionOptions,
+  });
+  // A connection that breaks is reported by its next use; without listeners it would end the process.
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
 
 /** Makes the ledger's schema where it is missing. Safe to call from many processes at once. Throws ForeignLedgerError. */
 export async function prepareLedger(client: pg.ClientBase): Promise<void> {
