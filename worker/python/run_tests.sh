@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what requirements-dev.txt pins into .venv (once, and again when it changes), then runs pytest; arguments are
-# pytest's. Integration tests run when SKIPLEASE_ADDRESS (a coordinator) and LEDGER_DATABASE_URL are set.
+# pytest's. What needs a coordinator or a database runs when SKIPLEASE_TEST_ADDRESS and SKIPLEASE_TEST_DATABASE_URL name
+# them, and is skipped otherwise.
 # With --install-only it stops before the tests.
 set -eu
 cd "$(dirname "$0")"

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 NO_HANDLER_DELAY_SECONDS = 10
 """How long a job of a type that this worker does not know stays away, so that another worker gets it."""
 
+TIMEOUT_GRACE_SECONDS = 1.0
+"""How long a handler may go on past its job's timeout, to come out by itself, before it is reported without it."""
+
 
 class Phase(Enum):
     WAITING = 1
@@ -81,6 +84,7 @@ class Holdings:
         """Jobs for us. Those that nothing here can handle go back at once."""
         with self._changed:
             batches: dict[str, list[Hold]] = {}
+            unknown: dict[str, int] = {}
             holds = self._leases.setdefault(lease.token, {})
             for leased in lease.jobs:
                 hold = holds[leased.id] = Hold(Job(leased, lease.queue, lease.token, self._outbox.put_progress))
@@ -91,10 +95,12 @@ class Holdings:
                 elif leased.type in self._types:
                     self._units.append([hold])
                 else:
-                    logger.warning('no handler for jobs of type %s: job %s is handed back', leased.type, leased.id)
+                    unknown[leased.type] = unknown.get(leased.type, 0) + 1
                     self._report(hold, outcomes.released(leased.id, NO_HANDLER_DELAY_SECONDS))
             self._units.extend(batches.values())
             self._changed.notify_all()
+        for job_type, count in unknown.items():
+            logger.warning('no handler for the job type %s: %d jobs of %s go back', job_type, count, lease.queue)
 
     def settle(self, receipt: pb.Receipt) -> None:
         """The end of each job that the receipt names; one whose report was refused is reported again, differently."""
@@ -149,9 +155,10 @@ class Holdings:
 
     def give_up_overdue(self) -> None:
         """Fails attempts that outlasted their timeout. A thread cannot be killed: what it still says is ignored."""
+        late = monotonic() - TIMEOUT_GRACE_SECONDS
         with self._changed:
             for hold in self._all():
-                if hold.phase is Phase.RUNNING and hold.job.stop_reason == 'TIMEOUT':
+                if hold.phase is Phase.RUNNING and hold.job.deadline < late:
                     hold.job.stop('TIMEOUT')
                     self._report(hold, outcomes.timed_out(hold.job.id))
 

@@ -38,7 +38,8 @@ class Job:
         """Of the lease: proof that this worker holds the job."""
         self.progress_said: pb.Progress | None = None
         self._timeout_seconds = leased.timeout.ToTimedelta().total_seconds() if leased.HasField('timeout') else None
-        self._deadline: float | None = None
+        self.deadline = float('inf')
+        """By time.monotonic(); set when its handler starts."""
         self._send_progress = send_progress
         self._stop_event = threading.Event()
         self._stop_reason = ''
@@ -76,9 +77,7 @@ class Job:
     @property
     def stop_reason(self) -> str:
         """CANCELLED, LEASE_LOST, TIMEOUT, STOPPING, or empty while the job may go on."""
-        if not self._stop_reason and self._deadline is not None and monotonic() >= self._deadline:
-            return 'TIMEOUT'
-        return self._stop_reason
+        return self._stop_reason or ('TIMEOUT' if monotonic() >= self.deadline else '')
 
     @property
     def stopped(self) -> bool:
@@ -92,9 +91,7 @@ class Job:
 
     def wait(self, seconds: float) -> None:
         """Sleeps; raises JobStopped as soon as the job is stopped."""
-        if self._deadline is not None:
-            seconds = max(0.0, min(seconds, self._deadline - monotonic()))
-        self._stop_event.wait(seconds)
+        self._stop_event.wait(max(0.0, min(seconds, self.deadline - monotonic())))
         self.raise_if_stopped()
 
     # What follows is the worker's, not the handler's.
@@ -102,7 +99,7 @@ class Job:
     def begin(self) -> None:
         """Starts the clock of its timeout."""
         if self._timeout_seconds is not None:
-            self._deadline = monotonic() + self._timeout_seconds
+            self.deadline = monotonic() + self._timeout_seconds
 
     def stop(self, reason: str) -> None:
         """The first reason stays."""

@@ -44,7 +44,7 @@ def run_one(handler: Handler, job: Job) -> pb.JobOutcome:
     try:
         return outcomes.succeeded(job.id, handler(job))
     except BaseException as error:
-        return outcomes.from_exception(job.id, error)
+        return outcomes.from_exception(job.id, error, job.stop_reason)
 
 
 def run_batch(handler: BatchHandler, jobs: list[Job]) -> list[pb.JobOutcome]:
@@ -52,17 +52,14 @@ def run_batch(handler: BatchHandler, jobs: list[Job]) -> list[pb.JobOutcome]:
     try:
         returned = handler(jobs)
     except BaseException as error:
-        return [outcomes.from_exception(job.id, error) for job in jobs]
+        return [outcomes.from_exception(job.id, error, job.stop_reason) for job in jobs]
     return [_outcome_of(job, returned) for job in jobs]
 
 
 def _outcome_of(job: Job, returned: Mapping[str, Any]) -> pb.JobOutcome:
     if job.id not in returned:
-        return outcomes.failed(job.id, 'NO_OUTCOME', 'the batch handler returned nothing for this job')
+        return outcomes.failed(job.id, 'OUTCOME_MISSING', 'the batch handler returned nothing for this job')
     value = returned[job.id]
     if isinstance(value, BaseException):
-        return outcomes.from_exception(job.id, value)
-    try:
-        return outcomes.succeeded(job.id, value)
-    except (TypeError, ValueError) as error:
-        return outcomes.from_exception(job.id, error)
+        return outcomes.from_exception(job.id, value, job.stop_reason)
+    return outcomes.succeeded(job.id, value)

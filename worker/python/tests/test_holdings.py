@@ -3,7 +3,7 @@
 import threading
 
 from google.protobuf.duration_pb2 import Duration
-from pytest import fixture
+from pytest import MonkeyPatch, fixture
 
 from skiplease import outcome
 from skiplease.holdings import NO_HANDLER_DELAY_SECONDS, Holdings
@@ -135,12 +135,15 @@ def test_a_result_that_fits_no_message_fails_the_attempt(holdings: Holdings, out
 
 
 def test_an_attempt_past_its_timeout_fails_and_what_it_says_later_is_ignored(
-    holdings: Holdings, outbox: Outbox
+    holdings: Holdings, outbox: Outbox, monkeypatch: MonkeyPatch
 ) -> None:
     lease = lease_of('1.a', 'a', 'b')
     lease.jobs[0].timeout.CopyFrom(Duration(nanos=1))
     holdings.add(lease)
     [a], [b] = holdings.take(), holdings.take()
+    holdings.give_up_overdue()
+    assert said(outbox) == []
+    monkeypatch.setattr('skiplease.holdings.TIMEOUT_GRACE_SECONDS', 0)
     holdings.give_up_overdue()
     assert (a.stop_reason, b.stop_reason) == ('TIMEOUT', '')
     holdings.finish([outcome.succeeded('a')], '1.a')

@@ -56,7 +56,7 @@ def test_whatever_a_handler_throws_is_an_outcome() -> None:
         raise SystemExit(3)
 
     assert run_one(leave, job_of()).failed.error.code == 'SYSTEM_EXIT'
-    assert run_one(lambda job: object(), job_of()).failed.error.code == 'TYPE_ERROR'
+    assert run_one(lambda job: object(), job_of()).failed.error.code == 'RESULT_NOT_JSON'
     assert run_one(lambda job: job.attempt, job_of()).succeeded.result.data == b'1'
 
 
@@ -66,8 +66,8 @@ def test_a_batch_has_an_outcome_for_each_job() -> None:
     a, b, c, d = run_batch(lambda _: answers, jobs)
     assert a.succeeded.result.data == b'{"ok":true}'
     assert b.failed.permanent
-    assert c.failed.error.code == 'TYPE_ERROR'
-    assert d.failed.error.code == 'NO_OUTCOME'
+    assert c.failed.error.code == 'RESULT_NOT_JSON'
+    assert d.failed.error.code == 'OUTCOME_MISSING'
 
 
 def test_a_batch_that_throws_fails_each_job() -> None:

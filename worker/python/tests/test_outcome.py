@@ -1,7 +1,7 @@
 """What is reported for each thing that a handler may do."""
 
 from google.protobuf.duration_pb2 import Duration
-from pytest import mark, raises
+from pytest import mark
 
 from skiplease import JobStopped, PermanentError, RetryAfter, Snooze, outcome
 
@@ -21,9 +21,9 @@ def test_none_is_no_result_but_other_empty_values_are() -> None:
 
 
 @mark.parametrize('value', [float('nan'), object(), {1, 2}])
-def test_what_json_cannot_say_is_refused(value: object) -> None:
-    with raises((TypeError, ValueError)):
-        outcome.succeeded('a', value)
+def test_a_result_that_json_cannot_say_must_not_be_made_again(value: object) -> None:
+    failed = outcome.succeeded('a', value).failed
+    assert (failed.permanent, failed.error.code) == (True, 'RESULT_NOT_JSON')
 
 
 def test_a_permanent_error_carries_its_code() -> None:
@@ -49,20 +49,23 @@ def test_any_other_exception_is_a_failed_attempt_with_its_trace() -> None:
     assert not failed.permanent
 
 
-def test_stopped_work_is_handed_back_unless_it_took_too_long() -> None:
-    assert outcome.from_exception('a', JobStopped('LEASE_LOST')).WhichOneof('outcome') == 'released'
-    assert outcome.from_exception('a', JobStopped('TIMEOUT')).failed.error.code == 'TIMEOUT'
+@mark.parametrize('error', [JobStopped('STOPPING'), KeyError('consequence')])
+def test_stopped_work_is_handed_back_unless_it_took_too_long(error: Exception) -> None:
+    assert outcome.from_exception('a', error, 'STOPPING').WhichOneof('outcome') == 'released'
+    assert outcome.from_exception('a', KeyError('consequence'), 'TIMEOUT').failed.error.code == 'TIMEOUT'
+    assert outcome.from_exception('a', PermanentError('NO'), 'STOPPING').failed.permanent
 
 
 def test_a_refused_report_is_followed_by_humbler_ones_and_then_by_none() -> None:
     second = outcome.after_refusal(outcome.succeeded('a'), 'too large')
-    assert second is not None and second.failed.error.message == 'too large'
+    assert second is not None and second.failed.permanent and second.failed.error.message == 'too large'
     third = outcome.after_refusal(second, 'still refused')
     assert third is not None and third.released.delay.seconds == outcome.REFUSED_DELAY_SECONDS
     assert outcome.after_refusal(third, 'again') is None
 
 
-def test_texts_are_cut_to_what_is_kept() -> None:
+def test_texts_are_made_such_that_they_can_be_kept() -> None:
+    assert outcome.failed('a', 'NO', 'a\0b\ud800c').failed.error.message == 'a\ufffdb?c'
     error = outcome.failed('a', 'C' * 200, 'm' * 3000, 'd' * 9000).failed.error
     assert (len(error.code), len(error.message), len(error.details)) == (100, 2000, 8000)
 
