@@ -1,0 +1,96 @@
+import { monotonicMs } from './clock.ts';
+
+/** What became of the expected jobs. */
+export interface Delivery {
+  expected: number;
+  /** Handler calls in all. */
+  handled: number;
+  /** Jobs handled at least once. */
+  distinct: number;
+  /** Handler calls for a job that had been handled before. */
+  duplicates: number;
+  /** Handler calls for a job that was not expected. */
+  strangers: number;
+  /** Jobs whose completion the worker knows to be committed. */
+  durable: number;
+}
+
+/**
+ * Counts deliveries in the worker's process, job by job: that each one is handled exactly once is checked in every run,
+ * since a queue that loses or repeats jobs is fast for the wrong reason.
+ */
+export class Tally {
+  latenciesMs: number[] = [];
+  #first = 0;
+  #seen = new Uint8Array(0);
+  #delivery: Delivery = nothing(0);
+  #lastDurableMs = 0;
+  #finished: ((lastDurableMs: number) => void) | undefined;
+
+  /** Starts over for the jobs numbered from `first`. */
+  expect(first: number, count: number): void {
+    this.latenciesMs = [];
+    this.#first = first;
+    this.#seen = new Uint8Array(count);
+    this.#delivery = nothing(count);
+    this.#lastDurableMs = 0;
+  }
+
+  /** A handler was called for this job. */
+  handled(number: number): void {
+    const index = number - this.#first;
+    this.#delivery.handled += 1;
+    if (index < 0 || index >= this.#seen.length) this.#delivery.strangers += 1;
+    else if (this.#seen[index] === 1) this.#delivery.duplicates += 1;
+    else {
+      this.#seen[index] = 1;
+      this.#delivery.distinct += 1;
+    }
+  }
+
+  /** So many completions are known to be committed. */
+  durable(count: number): void {
+    if (count === 0) return;
+    this.#delivery.durable += count;
+    this.#lastDurableMs = monotonicMs();
+    if (this.#isFinished()) this.#finished?.(this.#lastDurableMs);
+  }
+
+  get delivery(): Delivery {
+    return { ...this.#delivery };
+  }
+
+  /**
+   * Resolves with the moment of the last durable completion once every expected job was handled and is durably
+   * complete. Rejects after the deadline, with what is missing.
+   */
+  async finished(deadlineMs: number): Promise<number> {
+    if (this.#isFinished()) return this.#lastDurableMs;
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const timer = setTimeout(() => {
+      reject(new Error(`not finished after ${deadlineMs} ms: ${JSON.stringify(this.#delivery)}`));
+    }, deadlineMs);
+    this.#finished = resolve;
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#finished = undefined;
+    }
+  }
+
+  #isFinished(): boolean {
+    const { expected, distinct, durable } = this.#delivery;
+    return distinct === expected && durable >= expected;
+  }
+}
+
+/** True when every expected job was handled once, nothing else was, and each completion is committed. */
+export function isExact(delivery: Delivery): boolean {
+  const { expected, handled, distinct, durable } = delivery;
+  return handled === expected && distinct === expected && durable === expected;
+}
+
+function nothing(expected: number): Delivery {
+  return { expected, handled: 0, distinct: 0, duplicates: 0, strangers: 0, durable: 0 };
+}

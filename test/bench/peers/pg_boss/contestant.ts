@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { type Contestant, launchRoles } from '../../contestant.ts';
+import { CALLS_IN_FLIGHT, JOBS_PER_CALL } from '../chunks.ts';
+import { peerVersion } from '../install.ts';
+import { BATCH_JOBS, LOOPS } from './preset.ts';
+
+const flood =
+  `${LOOPS} loops of fetch(batchSize ${BATCH_JOBS}) and complete(ids); ` +
+  `insert of ${JOBS_PER_CALL}, ${CALLS_IN_FLIGHT} calls in flight`;
+
+/** pg-boss, through its batch calls. */
+export const pgBoss: Contestant = {
+  name: 'pg-boss',
+  describe: () => ({
+    version: peerVersion('pg-boss'),
+    presets: { flood },
+    outcomes: 'kept',
+  }),
+  launch: (databaseUrl, mode) =>
+    launchRoles(
+      { submitter: join(import.meta.dirname, 'submitter.ts'), worker: join(import.meta.dirname, 'worker.ts') },
+      { databaseUrl, mode },
+    ),
+  async audit(client) {
+    const { rows } = await client.query<{ unfinished: number; succeeded: number }>(
+      `SELECT count(*) FILTER (WHERE state <> 'completed')::int AS unfinished,
+              count(*) FILTER (WHERE state = 'completed')::int AS succeeded
+         FROM pgboss.job WHERE name = 'bench'`,
+    );
+    return rows[0]!;
+  },
+};

@@ -1,0 +1,53 @@
+// The few members of the peers' libraries that the benchmark uses. Declared here because the peers are installed on
+// demand: the project must type-check without them.
+
+declare module 'graphile-worker' {
+  import type { Pool } from 'pg';
+
+  interface WorkerOptions {
+    concurrentJobs: number;
+    maxPoolSize: number;
+    localQueue: { size: number };
+    completeJobBatchDelay: number;
+    failJobBatchDelay: number;
+  }
+  interface RunnerOptions {
+    pgPool: Pool;
+    preset?: { worker: WorkerOptions };
+    taskList?: Record<string, (payload: unknown) => void>;
+    noHandleSignals?: boolean;
+    logger?: Logger;
+  }
+  interface JobSpec {
+    identifier: string;
+    payload: unknown;
+  }
+  class Logger {
+    constructor(factory: (scope: unknown) => (level: string, message: string) => void);
+  }
+  function run(options: RunnerOptions): Promise<{ stop(): Promise<void> }>;
+  function makeWorkerUtils(options: { pgPool: Pool; logger?: Logger }): Promise<{
+    migrate(): Promise<void>;
+    addJob(identifier: string, payload: unknown): Promise<unknown>;
+    addJobs(specs: JobSpec[]): Promise<unknown>;
+    release(): Promise<void>;
+  }>;
+}
+
+declare module 'pg-boss' {
+  interface Job {
+    id: string;
+    data: unknown;
+  }
+  class PgBoss {
+    constructor(options: { connectionString: string; max: number });
+    on(event: 'error', listener: (error: Error) => void): this;
+    start(): Promise<this>;
+    stop(options: { graceful: boolean; close: boolean }): Promise<void>;
+    createQueue(name: string): Promise<void>;
+    send(name: string, data: object): Promise<string | null>;
+    insert(name: string, jobs: { data: object }[]): Promise<string[] | null>;
+    fetch(name: string, options: { batchSize: number }): Promise<Job[]>;
+    complete(name: string, ids: string[]): Promise<{ affected: number }>;
+  }
+}

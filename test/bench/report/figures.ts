@@ -1,0 +1,67 @@
+import type { Contestant } from '../contestant.ts';
+import { totalCalls } from '../database/statement_log.ts';
+import { spread, type Spread } from '../measure/statistics.ts';
+import type { FloodKind, FloodResult } from '../scenarios/flood_run.ts';
+import type { LatencyResult } from '../scenarios/latency.ts';
+
+/** One line of the table: a figure of each contestant. */
+export interface Figure {
+  label: string;
+  /** Digits after the point. */
+  digits: number;
+  /** Whether ours over theirs says something. */
+  compared: boolean;
+  /** Begins a group of lines. */
+  heading: boolean;
+  values: Map<Contestant, Spread>;
+}
+
+/** jobs/s of a flood, and what a job cost in it. */
+export function floodFigures(kind: FloodKind, results: Map<Contestant, FloodResult[]>): Figure[] {
+  const figure = (label: string, digits: number, of: (result: FloodResult) => number | undefined, heading = false): Figure => ({
+    label,
+    digits,
+    heading,
+    compared: heading,
+    values: spreads(results, of),
+  });
+  const processes = [...new Set([...results.values()].flat().flatMap(({ cpuMs }) => Object.keys(cpuMs)))];
+  return [
+    figure(`${kind}: jobs/s`, 0, ({ jobsPerSecond }) => jobsPerSecond, true),
+    figure('  statements per 1,000 jobs', 1, ({ database, jobs }) => (1000 * totalCalls(database.statements)) / jobs),
+    figure('  commits per 1,000 jobs', 1, ({ database, jobs }) => (1000 * database.wal.commits) / jobs),
+    figure('  WAL bytes per job', 0, ({ database, jobs }) => (database.wal.bytes - database.wal.fullPageBytes) / jobs),
+    figure('  and full pages', 0, ({ database, jobs }) => database.wal.fullPageBytes / jobs),
+    figure('  dead rows per job', 2, ({ churn, jobs, warmUpJobs }) => sumOfDead(churn) / (jobs + warmUpJobs)),
+    figure('  CPU µs per job: PostgreSQL', 1, ({ database, jobs }) => perJobMicros(database.cpuMs, jobs)),
+    ...processes.map((name) => figure(`  CPU µs per job: ${name}`, 1, ({ cpuMs, jobs }) => perJobMicros(cpuMs[name], jobs))),
+  ];
+}
+
+/** Milliseconds from the submit call to the handler's start. */
+export function latencyFigures(results: Map<Contestant, LatencyResult[]>): Figure[] {
+  return [
+    { label: 'latency: ms, p50', digits: 2, heading: true, compared: true, values: spreads(results, ({ p50Ms }) => p50Ms) },
+    { label: '  p95', digits: 2, heading: false, compared: true, values: spreads(results, ({ p95Ms }) => p95Ms) },
+  ];
+}
+
+function spreads<Result>(
+  results: Map<Contestant, Result[]>,
+  of: (result: Result) => number | undefined,
+): Map<Contestant, Spread> {
+  const values = new Map<Contestant, Spread>();
+  for (const [contestant, runs] of results) {
+    const samples = runs.map(of).filter((value) => value !== undefined);
+    if (samples.length > 0) values.set(contestant, spread(samples));
+  }
+  return values;
+}
+
+function sumOfDead(churn: FloodResult['churn']): number {
+  return churn.reduce((sum, { dead }) => sum + dead, 0);
+}
+
+function perJobMicros(cpuMs: number | undefined, jobs: number): number | undefined {
+  return cpuMs === undefined ? undefined : (1000 * cpuMs) / jobs;
+}
