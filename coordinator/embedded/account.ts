@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { EmbeddedPostgresError } from './errors.ts';
-
-const run = promisify(execFile);
+import { run } from './run.ts';
 
 /** Who the server runs as, when that is not who we are. */
 export interface Account {
@@ -41,7 +38,7 @@ async function lookUp(name: string): Promise<Account | undefined> {
   try {
     const [user, group] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])]);
     // macOS prints nobody's -2 as an unsigned number; spawn() wants it signed.
-    return { userId: Number(user.stdout) | 0, groupId: Number(group.stdout) | 0 };
+    return { userId: Number(user) | 0, groupId: Number(group) | 0 };
   } catch {
     return undefined;
   }

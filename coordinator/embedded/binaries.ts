@@ -1,15 +1,12 @@
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { spawnOptionsFor, type Account } from './account.ts';
 import { EmbeddedPostgresError } from './errors.ts';
 import { reachableBase } from './places.ts';
-
-const run = promisify(execFile);
+import { run, RunError } from './run.ts';
 
 /** The folder with `initdb` and `postgres`, and what they say of themselves. */
 export interface Binaries {
@@ -61,7 +58,7 @@ export async function findBinaries(account: Account | undefined, near: string, g
 /** `postgres --version` as that account tries everything at once: the path, the modes, the libraries, the platform. */
 async function tryVersion(folder: string, account: Account | undefined): Promise<string | Error> {
   try {
-    return (await run(join(folder, 'postgres'), ['--version'], spawnOptionsFor(account))).stdout.trim();
+    return (await run(join(folder, 'postgres'), ['--version'], spawnOptionsFor(account))).trim();
   } catch (error) {
     return error as Error;
   }
@@ -121,9 +118,8 @@ async function copyFolder(from: string, to: string): Promise<void> {
 }
 
 function doesNotRun(cause: Error): EmbeddedPostgresError {
-  const stderr = (cause as Error & { stderr?: string }).stderr?.trim();
   const hint = process.platform === 'linux' ? ' On Linux they need glibc (Alpine has none).' : '';
-  return unsupported(`the PostgreSQL binaries do not run here: ${stderr || cause.message}.${hint}`, cause);
+  return unsupported(`the PostgreSQL binaries do not run here: ${(cause instanceof RunError && cause.stderr) || cause.message}.${hint}`, cause);
 }
 
 function unsupported(why: string, cause?: unknown): EmbeddedPostgresError {

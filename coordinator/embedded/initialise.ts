@@ -1,13 +1,10 @@
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { spawnOptionsFor, type Account } from './account.ts';
 import type { Binaries } from './binaries.ts';
 import { EmbeddedPostgresError } from './errors.ts';
-
-const run = promisify(execFile);
+import { run, RunError } from './run.ts';
 
 /** The role that owns everything in the embedded server. */
 export const ROLE = 'skiplease';
@@ -61,18 +58,12 @@ export async function initialise(initialisation: Initialisation): Promise<void> 
     ...(synced ? [] : ['--no-sync']),
   ];
   try {
-    await run(join(binaries.folder, 'initdb'), options, {
-      ...spawnOptionsFor(account),
-      timeout: INITDB_DEADLINE_MS,
-      // A group of its own, away from the terminal's Ctrl-C.
-      ...{ detached: true },
-    });
+    await run(join(binaries.folder, 'initdb'), options, { ...spawnOptionsFor(account), deadlineMs: INITDB_DEADLINE_MS });
     await rename(cluster, postgresFolder);
   } catch (error) {
-    const stderr = (error as { stderr?: string }).stderr?.trim();
     throw new EmbeddedPostgresError(
       'INITIALISE_FAILED',
-      `initdb could not make a database in ${home}: ${stderr || (error as Error).message}`,
+      `initdb could not make a database in ${home}: ${(error instanceof RunError && error.stderr) || (error as Error).message}`,
       error,
     );
   } finally {

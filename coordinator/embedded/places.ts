@@ -1,13 +1,10 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
-import { promisify } from 'node:util';
 import { spawnOptionsFor, type Account } from './account.ts';
 import { EmbeddedPostgresError } from './errors.ts';
-
-const run = promisify(execFile);
+import { run } from './run.ts';
 
 /** Where root keeps what the server's account cannot reach otherwise. It survives a reboot, which /tmp does not. */
 const SYSTEM_HOME = '/var/lib/skiplease';

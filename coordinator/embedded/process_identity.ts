@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
 import { readFile, readlink } from 'node:fs/promises';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
+import { run } from './run.ts';
 
 /**
  * A text that names one process for as long as the machine runs, or undefined when no such process lives.
@@ -23,7 +20,7 @@ export async function processIdentity(pid: number): Promise<string | undefined> 
     return `${pid}:${startedTicks}:${bootId.trim()}`;
   }
   const started = await run('ps', ['-o', 'lstart=', '-p', String(pid)]).catch(() => undefined);
-  const text = started?.stdout.trim();
+  const text = started?.trim();
   return text ? `${pid}:${text}` : undefined;
 }
 
@@ -34,7 +31,7 @@ export async function processCommandLine(pid: number): Promise<string | undefine
     return line?.replaceAll('\0', ' ').trim() || undefined;
   }
   const listed = await run('ps', ['-ww', '-o', 'command=', '-p', String(pid)]).catch(() => undefined);
-  return listed?.stdout.trim() || undefined;
+  return listed?.trim() || undefined;
 }
 
 /** The folder that a live process is in; undefined when it is gone, hidden from us, or the system does not tell. */
