@@ -16,10 +16,9 @@ serveSubmitter(async ({ address }) => {
       const lanes = Array.from({ length: STREAMS }, async (_, lane) => {
         const from = first + lane * perStream;
         const to = Math.min(first + count, from + perStream);
-        async function* jobs() {
-          for (let number = from; number < to; number += 1) yield job(number, payloadBytes);
-        }
-        if (from < to) await client.stream(jobs());
+        if (from >= to) return;
+        const { created, refusals } = await client.stream(range(from, to).map((number) => job(number, payloadBytes)));
+        if (created !== to - from) throw refusals[0]?.error ?? new Error(`${created} of ${to - from} jobs were created`);
       });
       await Promise.all(lanes);
     },
@@ -29,3 +28,8 @@ serveSubmitter(async ({ address }) => {
     close: async () => client.close(),
   };
 });
+
+/** Numbers one after the other, without an array of them all. */
+function* range(from: number, to: number): IteratorObject<number> {
+  for (let number = from; number < to; number += 1) yield number;
+}

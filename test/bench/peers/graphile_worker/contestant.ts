@@ -10,8 +10,8 @@ export const graphileWorker: Contestant = {
   describe: () => ({
     version: peerVersion('graphile-worker'),
     presets: {
-      flood: `${JSON.stringify(PRESET.flood)}; addJobs of ${JOBS_PER_CALL}, ${CALLS_IN_FLIGHT} calls in flight`,
-      trickle: `${JSON.stringify(PRESET.trickle)}; addJob`,
+      flood: `${JSON.stringify(PRESET)}; addJobs of ${JOBS_PER_CALL}, ${CALLS_IN_FLIGHT} calls in flight`,
+      trickle: `${JSON.stringify(PRESET)}; addJob`,
     },
     outcomes: 'forgotten: a job that is done is deleted',
   }),

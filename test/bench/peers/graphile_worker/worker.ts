@@ -7,17 +7,16 @@ import { serveWorker } from '../../roles/serve.ts';
 import { PRESET, TASK } from './preset.ts';
 import { onPoolError, quietLogger } from './quiet.ts';
 
-serveWorker(async ({ databaseUrl, mode }, tally) => {
+serveWorker(async ({ databaseUrl }, tally) => {
   let runner: { stop(): Promise<void> } | undefined;
   let pgPool: Pool | undefined;
   return {
     async start() {
-      const preset = PRESET[mode];
-      pgPool = new Pool({ connectionString: databaseUrl, max: preset.maxPoolSize, Client: countingClient(tally) });
+      pgPool = new Pool({ connectionString: databaseUrl, max: PRESET.maxPoolSize, Client: countingClient(tally) });
       onPoolError(pgPool);
       runner = await run({
         pgPool,
-        preset: { worker: preset },
+        preset: { worker: PRESET },
         noHandleSignals: true,
         logger: quietLogger,
         taskList: {
