@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -33,6 +32,7 @@ WELCOME_SECONDS = 5.0
 """How long a coordinator may take to answer a hello before the next one is tried."""
 RECEIPTS_SECONDS = 5.0
 """How long the last receipts may take after the drain deadline."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HOPELESS = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.UNAUTHENTICATED,
@@ -198,13 +198,11 @@ class Worker:
             return
 
         def on_signal(_number: int, _frame: object) -> None:
-            for each in before:
-                signal.signal(each, signal.SIG_DFL)
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
             self.stop()
 
-        before: dict[int, Any] = {}
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, on_signal)
+        before = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
         try:
             yield
         finally:

@@ -11,6 +11,6 @@ def lease_of(token: str, *job_ids: str, job_type: str = 'send', number: int = 1)
     return pb.Lease(token=token, number=number, queue='mail', jobs=jobs)
 
 
-def receipt_of(token: str, status: int, *job_ids: str, message: str = '') -> pb.Receipt:
+def receipt_of(token: str, status: pb.ReceiptStatus, *job_ids: str, message: str = '') -> pb.Receipt:
     jobs = [pb.JobReceipt(job_id=job_id, status=status, message=message) for job_id in job_ids]
     return pb.Receipt(token=token, jobs=jobs)

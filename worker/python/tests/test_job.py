@@ -12,7 +12,7 @@ from skiplease.v1 import worker_service_pb2 as pb
 
 def job_of(job_id: str = 'a', said: list[pb.Progress] | None = None, **fields: Any) -> Job:
     leased = pb.LeasedJob(id=job_id, type='send', attempt=1, max_attempts=3, **fields)
-    return Job(leased, 'mail', '1.a', [].append if said is None else said.append)
+    return Job(leased, 'mail', '1.a', (lambda _: None) if said is None else said.append)
 
 
 def test_progress_and_checkpoint_do_not_undo_each_other() -> None:
