@@ -27,8 +27,6 @@ export function run(
       ...spawnOptions,
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
-      timeout: deadlineMs,
-      killSignal: 'SIGKILL',
     });
     let stdout = '';
     let stderr = '';
@@ -37,8 +35,15 @@ export function run(
     // A program that ends without reading its input is told by its exit code, not by this pipe.
     child.stdin!.on('error', () => undefined);
     child.stdin!.end(input);
-    child.once('error', reject);
+    // Not spawn's own timeout: that one is never cleared for a program that could not even be started, and would keep
+    // our process from ending.
+    const deadline = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
+    child.once('error', (error) => {
+      clearTimeout(deadline);
+      reject(error);
+    });
     child.once('close', (code, signal) => {
+      clearTimeout(deadline);
       if (code === 0) resolve(stdout);
       else reject(new RunError(`${program} ended with ${signal ?? `exit code ${code}`}`, stderr || stdout));
     });

@@ -107,7 +107,7 @@ test.serial('stop ends sessions that are in the middle of a transaction, and may
   const server = await startEmbeddedPostgres({ dataFolder: await makeServerFolder() });
   const client = new pg.Client({ connectionString: server.url });
   const errors: { code?: string }[] = [];
-  client.on('error', (error: { code?: string }) => errors.push(error));
+  client.on('error', (error) => errors.push(error as { code?: string }));
   await client.connect();
   await client.query('BEGIN');
   await Promise.all([server.stop(), server.stop()]);

@@ -43,7 +43,7 @@ async function startServer(folder: string): Promise<string | undefined> {
 
 /** Written beside and moved into place: who waits for the file never reads half of it. */
 async function announce(name: string, text: string): Promise<void> {
-  await writeFile(join(runFolder!, `${name}.draft`), text);
+  await writeFile(join(runFolder!, `${name}.draft`), text, { mode: 0o600 });
   await rename(join(runFolder!, `${name}.draft`), join(runFolder!, name));
 }
 
