@@ -1,11 +1,7 @@
 import pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
+import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 
-/**
- * A statement, and with it a coordinator's transaction, may last this long at most. Twice this is how far the trailing
- * low-water mark stays behind, so the two belong together.
- */
-export const STATEMENT_TIMEOUT_MS = 5_000;
 /** Waiting for a lock longer than this fails the flush, which is then split by caller. */
 export const LOCK_TIMEOUT_MS = 1_000;
 /** A half-open connection keeps its locks: the client gives up on it, a little after the server would have. */
@@ -76,7 +72,7 @@ async function refuseUnsuitable(client: pg.Client): Promise<void> {
       'FAILED_PRECONDITION',
       'POOLER_IN_BETWEEN',
       'A connection pooler stands between Skiplease and PostgreSQL. SET, LISTEN and prepared statements need a connection ' +
-        'of their own: point DATABASE_URL directly at PostgreSQL (a coordinator opens fewer than ten connections).',
+        'of their own: point DATABASE_URL directly at PostgreSQL (a coordinator opens about ten connections).',
     );
   }
   if (server.version < POSTGRES_VERSION_MIN) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SkipleaseError } from '../errors.ts';
-import { JOB_COLUMNS, JOB_JOINS, jobRow, PLACE } from './job_place.ts';
+import { JOB_COLUMNS, JOB_JOINS, jobRow, MARK, PLACE } from './job_place.ts';
 import { sql } from './pool.ts';
 import type { Queryable } from './pool.ts';
 
@@ -28,6 +28,8 @@ const fullRow = jobRow.extend({
   note: z.string().nullable(),
   progressAtMs: z.number().nullable(),
   hasCheckpoint: z.boolean().nullable(),
+  /** Of lookAtJobs, as of the same moment. */
+  mark: z.string(),
 });
 
 export type AttemptRow = z.infer<typeof attemptRow>;
@@ -40,7 +42,7 @@ export async function getJobs(pool: Queryable, ids: string[]): Promise<FullJobRo
     select ${JOB_COLUMNS},
            j.payload, j.content_type as "contentType", o.result, o.result_type as "resultType",
            coalesce(h.attempts, '[]') as attempts,
-           g.percent, g.note, date_part('epoch', g.updated_at) * 1000 as "progressAtMs", g.checkpoint is not null as "hasCheckpoint"
+           g.percent, g.note, date_part('epoch', g.updated_at) * 1000 as "progressAtMs", g.checkpoint is not null as "hasCheckpoint", ${MARK} as mark
       from place p ${JOB_JOINS}
       cross join lateral (select payload, content_type from skiplease.job where id = p.id offset 0) j
       left join lateral (select result, result_type from skiplease.outcome where job_id = p.id offset 0) o on true

@@ -49,6 +49,9 @@ export const PLACE = sql.fragment`
       from found f left join held h on h.job_id = f.id
   )`;
 
+/** Changes whenever anything that a watcher is shown changes. From `place p`, `progress g` and `retried t`. */
+export const MARK = sql.fragment`concat_ws(' ', p.state, p.attempt, p.due_at, p.lease_id, p.session_id, g.updated_at, t.job_id)`;
+
 /** A job without its payload, result and history. Times in milliseconds of the database's clock. */
 export const jobRow = z.object({
   id: z.string(),

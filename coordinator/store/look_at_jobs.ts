@@ -1,14 +1,12 @@
 import { z } from 'zod';
 import { mustBeSomewhere } from './get_jobs.ts';
-import { PLACE } from './job_place.ts';
+import { MARK, PLACE } from './job_place.ts';
 import { sql } from './pool.ts';
 import type { Queryable } from './pool.ts';
 
 const lookRow = z.object({
   id: z.string(),
   state: z.number().nullable(),
-  attempt: z.number(),
-  /** Changes whenever anything that a watcher is shown changes. */
   mark: z.string(),
 });
 
@@ -18,8 +16,7 @@ export type JobLook = z.infer<typeof lookRow>;
 export async function lookAtJobs(pool: Queryable, ids: string[]): Promise<JobLook[]> {
   const rows = await pool.any(sql.type(lookRow)`
     with wanted as materialized (select distinct id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
-    select p.id, p.state, p.attempt,
-           concat_ws(' ', p.state, p.attempt, p.due_at, p.lease_id, p.session_id, g.updated_at, t.job_id) as mark
+    select p.id, p.state, ${MARK} as mark
       from place p
       left join skiplease.progress g on g.job_id = p.id and p.outcome_state is null
       left join skiplease.retried t on t.origin_id = p.id`);

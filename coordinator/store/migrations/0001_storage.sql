@@ -55,9 +55,13 @@ create table skiplease.job (
 -- Clients compress if they wish; pglz on the submit path costs more than it saves.
 alter table skiplease.job alter column payload set storage external;
 
--- What a job weighs in a worker's window: bytes.
+-- What a job weighs in a worker's window: bytes. 384 is more than id, type, content type and framing ever take.
 create function skiplease.job_bytes(payload bytea, headers jsonb) returns integer language sql immutable as
-$$ select 128 + octet_length(payload) + coalesce(octet_length(headers::text), 0) $$;
+$$ select 384 + octet_length(payload) + coalesce(octet_length(headers::text), 0) $$;
+
+-- Ends the statement that calls it, with a SQLSTATE of ours.
+create function skiplease.refuse(reason text) returns void language plpgsql as
+$$ begin raise exception using errcode = 'SK001', message = reason; end $$;
 
 -- What waits now, in claim order. Inserted and deleted, nothing else.
 create table skiplease.ready (

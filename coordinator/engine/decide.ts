@@ -1,0 +1,111 @@
+import type { AttemptRow, JobFacts, LockedLease, OutcomeRow, ReturnRow } from '../store/settle_carefully.ts';
+import { backoffMs } from './backoff.ts';
+import { ReceiptStatus } from './messages.ts';
+import { JobState, type NewJob, type RetryPolicy } from './types.ts';
+
+/** What somebody wants to become of a leased job. */
+export type Move =
+  | { kind: 'succeed'; result: Uint8Array | null; resultType: string | null; followUps: NewJob[] }
+  | { kind: 'fail'; code: string; message: string; details: string; permanent: boolean; retryDelayMs: number | null }
+  /** Back in line with no attempt spent: handed back, never delivered, or snoozed by its handler. */
+  | { kind: 'release'; delayMs: number; snoozed: boolean }
+  /** Nobody vouches for the lease any more: that counts as an attempt. */
+  | { kind: 'expire' };
+
+/**
+ * Who says so: the holder of the token; a coordinator, which may speak only for leases still in its own session's name;
+ * or whoever finds a coordinator given up.
+ */
+export type Proof =
+  | { secret: bigint }
+  | { coordinatorId: string; sessionId: string }
+  | { ownerCoordinatorId: string }
+  | { deadCoordinatorId: string };
+
+export type Effect = 'succeeded' | 'failed' | 'retried' | 'released' | 'snoozed' | 'expired';
+
+/** The rows that carry out one move. */
+export interface Writes {
+  outcome: OutcomeRow | undefined;
+  attempt: AttemptRow | undefined;
+  returned: ReturnRow | undefined;
+  effect: Effect;
+}
+
+export type Decision = { status: ReceiptStatus } | { status: 1; place: number; writes: Writes };
+
+/** Is the lease what the proof says it is? A coordinator's own moves never touch what was resumed elsewhere meanwhile. */
+export function proves(proof: Proof, lease: LockedLease, expiredCoordinatorIds: ReadonlySet<string>): boolean {
+  if ('secret' in proof) {
+    return proof.secret === lease.secret;
+  }
+  if ('deadCoordinatorId' in proof) {
+    return proof.deadCoordinatorId === lease.coordinatorId && expiredCoordinatorIds.has(proof.deadCoordinatorId);
+  }
+  if ('ownerCoordinatorId' in proof) {
+    return proof.ownerCoordinatorId === lease.coordinatorId;
+  }
+  return proof.coordinatorId === lease.coordinatorId && proof.sessionId === lease.sessionId;
+}
+
+/**
+ * What becomes of one job, decided under the lock of its lease and from a look taken after it. A job counts only while
+ * its bit is clear and it has no outcome: so a stale holder changes nothing, and a repeat is known as one.
+ */
+export function decide(
+  request: { leaseId: bigint; jobId: string; move: Move },
+  lease: LockedLease | undefined,
+  facts: JobFacts | undefined,
+  policy: RetryPolicy,
+  random: number,
+): Decision {
+  const place = lease?.jobIds.indexOf(request.jobId) ?? -1;
+  if (facts === undefined) {
+    return { status: ReceiptStatus.LEASE_LOST };
+  }
+  if (lease === undefined || place < 0 || lease.settled.has(place) || facts.outcome !== undefined) {
+    return { status: whatHappened(request.leaseId, facts) };
+  }
+  return { status: ReceiptStatus.ACCEPTED, place, writes: carryOut(request.move, request.jobId, lease, place, facts, policy, random) };
+}
+
+function whatHappened(leaseId: bigint, facts: JobFacts): ReceiptStatus {
+  if (facts.outcome?.state === JobState.CANCELLED) {
+    return ReceiptStatus.CANCELLED;
+  }
+  const ours = facts.outcome?.leaseId === leaseId || facts.attemptLeaseIds.includes(leaseId);
+  return ours ? ReceiptStatus.DUPLICATE : ReceiptStatus.LEASE_LOST;
+}
+
+function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, facts: JobFacts, policy: RetryPolicy, random: number): Writes {
+  const number = lease.attempts[place]!;
+  const { leaseId } = lease;
+  const back = (attempt: number, delayMs: number): ReturnRow => ({
+    jobId, queueId: lease.queueId, bytes: facts.bytes, priority: lease.priorities[place]!, attempt, delayMs,
+  });
+  const ended = (state: 4 | 5, result: Uint8Array | null = null, resultType: string | null = null): OutcomeRow => ({
+    jobId, leaseId, state, attempt: number, result, resultType,
+  });
+  const tried = (state: 1 | 2, code: string, message: string, details: string): AttemptRow => ({
+    jobId, number, leaseId, state, startedAtMs: lease.grantedAtMs, workerId: lease.workerId, code, message, details,
+  });
+  const last = number >= (facts.maxAttempts ?? policy.maxAttempts);
+  switch (move.kind) {
+    case 'succeed':
+      return { outcome: ended(4, move.result, move.resultType), attempt: undefined, returned: undefined, effect: 'succeeded' };
+    case 'release':
+      return { outcome: undefined, attempt: undefined, returned: back(number, move.delayMs), effect: move.snoozed ? 'snoozed' : 'released' };
+    case 'expire': {
+      const attempt = tried(2, 'LEASE_EXPIRED', 'The worker was gone for longer than the lease lives.', '');
+      return last
+        ? { outcome: ended(5), attempt, returned: undefined, effect: 'expired' }
+        : { outcome: undefined, attempt, returned: back(number + 1, 0), effect: 'expired' };
+    }
+    case 'fail': {
+      const attempt = tried(1, move.code, move.message, move.details);
+      return last || move.permanent
+        ? { outcome: ended(5), attempt, returned: undefined, effect: 'failed' }
+        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? backoffMs(policy, number, random)), effect: 'retried' };
+    }
+  }
+}

@@ -1,0 +1,249 @@
+import type { Clock } from '../clock.ts';
+import { LEASE_JOBS_MAX } from '../limits.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { ClaimedSlot, ClaimQueue, ClaimSlot } from '../store/claim.ts';
+import type { Store } from '../store/store.ts';
+import type { Delivery } from './deliver.ts';
+import type { LevelAsk, Levels } from './levels.ts';
+import type { QueueCache } from './queue_cache.ts';
+import type { Session } from './session.ts';
+import type { Subscribers } from './subscribers.ts';
+import { newSecret } from './token.ts';
+import type { QueueSettings } from './types.ts';
+
+/** Jobs that one claim takes: a statement of some tens of milliseconds. */
+const CLAIM_JOBS_MAX = 2_000;
+const CLAIM_SLOTS_MAX = 500;
+const CLAIM_QUEUES_MAX = 100;
+/** How often, at most, claims look back to the trailing marks; and no more than a twentieth of the time goes into it. */
+const LOOK_BACK_MS = 500;
+const LOOK_BACK_COST_FACTOR = 20;
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 1_000;
+/** Weight of the newest claim in the running mean of a queue's job size. */
+const MEAN_WEIGHT = 0.2;
+
+interface Slot extends ClaimSlot {
+  session: Session;
+}
+
+/** What is wanted of one queue in one claim. */
+interface Want extends ClaimQueue {
+  queue: QueueSettings;
+  levels: LevelAsk[];
+  slots: Slot[];
+}
+
+/** Gathers the demand of all sessions, claims with one statement, cuts the result into leases: again while there is both. */
+export class Dispatcher {
+  readonly #coordinatorId: string;
+  readonly #store: Store;
+  readonly #queues: QueueCache;
+  readonly #levels: Levels;
+  readonly #subscribers: Subscribers;
+  readonly #delivery: Delivery;
+  readonly #metrics: Metrics;
+  readonly #clock: Clock;
+  readonly #ambiguous: () => void;
+  readonly #meanBytes = new Map<number, number>();
+  #running: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+  #lookBackMs = 0;
+  #failures = 0;
+  #lookBackTimer: NodeJS.Timeout | undefined;
+
+  constructor(deps: {
+    coordinatorId: string; store: Store; queues: QueueCache; levels: Levels; subscribers: Subscribers; delivery: Delivery;
+    metrics: Metrics; clock: Clock; ambiguous: () => void;
+  }) {
+    this.#coordinatorId = deps.coordinatorId;
+    this.#store = deps.store;
+    this.#queues = deps.queues;
+    this.#levels = deps.levels;
+    this.#subscribers = deps.subscribers;
+    this.#delivery = deps.delivery;
+    this.#metrics = deps.metrics;
+    this.#clock = deps.clock;
+    this.#ambiguous = deps.ambiguous;
+  }
+
+  /** Something became ready, or somebody has room. */
+  wake(): void {
+    if (this.#closed) {
+      return;
+    }
+    this.#again = true;
+    this.#running ??= this.#run();
+  }
+
+  /** No more claims; resolves when the one under way has been delivered. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#lookBackTimer);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Reports and hellos of the same turn make their room known first.
+    await new Promise(setImmediate);
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      await this.#claim();
+    }
+    this.#running = undefined;
+  }
+
+  async #claim(): Promise<void> {
+    await this.#queues.byIds(this.#levels.waitingQueueIds).catch(() => {});
+    const started = this.#clock.nowMs();
+    const lookedBack = started >= this.#lookBackMs && this.#levels.lookBack(started);
+    const wants = this.#gather();
+    if (wants.length === 0) {
+      return;
+    }
+    try {
+      const result = await this.#store.claim(this.#coordinatorId, wants);
+      this.#failures = 0;
+      const nowMs = this.#clock.nowMs();
+      this.#metrics.claim((nowMs - started) / 1000, result.slots.flat().reduce((sum, slot) => sum + (slot?.jobs.length ?? 0), 0));
+      if (lookedBack) {
+        this.#nextLookBack(nowMs + Math.max(LOOK_BACK_MS, LOOK_BACK_COST_FACTOR * (nowMs - started)));
+      }
+      wants.forEach((want, index) => {
+        this.#levels.claimed(want.queueId, want.levels, result.marks[index]!, result.short[index]!, nowMs);
+        this.#deliver(want, result.slots[index]!);
+      });
+      // Somebody may still have room, and something may still wait: the next look decides.
+      this.#again = true;
+    } catch (error) {
+      wants.forEach((want) => want.slots.forEach((slot) => unreserve(want, slot)));
+      this.#failed(error);
+    }
+  }
+
+  #nextLookBack(atMs: number): void {
+    this.#lookBackMs = atMs;
+    clearTimeout(this.#lookBackTimer);
+    this.#lookBackTimer = this.#clock.after(atMs - this.#clock.nowMs(), () => this.wake());
+  }
+
+  #failed(error: unknown): void {
+    this.#failures += 1;
+    this.#metrics.error('CLAIM_FAILED');
+    this.#store.log.warn({ err: error }, 'a claim failed; it is tried again');
+    if (this.#store.isAmbiguous(error)) {
+      this.#ambiguous();
+    }
+    this.#clock.after(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures, 5)), () => this.wake());
+  }
+
+  /** Slots for every session that has room, round by round: each session gets a slot of its next queue in turn. */
+  #gather(): Want[] {
+    const wants = new Map<number, Want>();
+    const waiting = this.#openQueues();
+    let jobs = 0;
+    let slots = 0;
+    let progress = true;
+    while (progress && jobs < CLAIM_JOBS_MAX && slots < CLAIM_SLOTS_MAX) {
+      progress = false;
+      for (const session of this.#sessionsInTurn(waiting)) {
+        const queue = nextQueue(session, waiting);
+        if (queue === undefined) {
+          continue;
+        }
+        const slot = this.#slot(session, queue, CLAIM_JOBS_MAX - jobs);
+        session.lastQueueId = queue.id;
+        let want = wants.get(queue.id);
+        if (want === undefined) {
+          want = { queue, queueId: queue.id, levels: this.#levels.ask(queue.id), slots: [] };
+          wants.set(queue.id, want);
+        }
+        want.slots.push(slot);
+        session.hold(queue.id, slot.jobs, slot.bytes);
+        jobs += slot.jobs;
+        slots += 1;
+        progress = true;
+        if (jobs >= CLAIM_JOBS_MAX || slots >= CLAIM_SLOTS_MAX) {
+          break;
+        }
+      }
+    }
+    return [...wants.values()];
+  }
+
+  /** Queues that have something waiting, somebody to serve them, and are not known to be paused; by number. */
+  #openQueues(): QueueSettings[] {
+    const open: QueueSettings[] = [];
+    for (const id of this.#levels.waitingQueueIds) {
+      const queue = this.#queues.known(id);
+      if (queue !== undefined && !queue.paused && this.#subscribers.has(queue.name)) {
+        open.push(queue);
+      }
+    }
+    // Many queues take turns between claims: the ones served now go to the end of the line.
+    const start = open.length > CLAIM_QUEUES_MAX ? Math.floor(Math.random() * open.length) : 0;
+    return open.slice(start, start + CLAIM_QUEUES_MAX).concat(open.slice(0, Math.max(0, start + CLAIM_QUEUES_MAX - open.length))).sort((a, b) => a.id - b.id);
+  }
+
+  *#sessionsInTurn(queues: QueueSettings[]): Generator<Session> {
+    const seen = new Set<Session>();
+    for (const { name } of queues) {
+      for (const session of this.#subscribers.inTurn(name)) {
+        if (!seen.has(session)) {
+          seen.add(session);
+          yield session;
+        }
+      }
+    }
+  }
+
+  #slot(session: Session, queue: QueueSettings, jobsLeft: number): Slot {
+    const room = session.roomJobs(queue.id, queue.name);
+    const mean = this.#meanBytes.get(queue.id) ?? 0;
+    const byBytes = mean === 0 ? Infinity : Math.max(1, Math.ceil(session.roomBytes() / mean));
+    const jobs = Math.min(room, queue.leaseJobsMax, LEASE_JOBS_MAX, jobsLeft, byBytes);
+    // A slot of part of the jobs gets that part of the bytes: other slots of this session may stand in the same claim.
+    const bytes = Math.min(session.leaseBytesMax, Math.ceil((session.freeBytes() * jobs) / room));
+    return { session, sessionId: session.id, secret: newSecret(), jobs, bytes, firstAtAnySize: session.heldJobs === 0 };
+  }
+
+  #deliver(want: Want, claimed: (ClaimedSlot | undefined)[]): void {
+    let count = 0;
+    want.slots.forEach((slot, index) => {
+      unreserve(want, slot);
+      const lease = claimed[index];
+      if (lease !== undefined) {
+        count += lease.jobs.length;
+        this.#delivery.deliver(slot.session, want.queue, { leaseId: lease.leaseId, secret: slot.secret }, lease.jobs);
+        const mean = lease.jobs.reduce((sum, job) => sum + job.bytes, 0) / lease.jobs.length;
+        this.#meanBytes.set(want.queueId, (this.#meanBytes.get(want.queueId) ?? mean) * (1 - MEAN_WEIGHT) + mean * MEAN_WEIGHT);
+        for (const job of lease.jobs) {
+          this.#metrics.waited(job.waitedMs / 1000, 1);
+        }
+      }
+    });
+    if (count > 0) {
+      this.#metrics.claimedJobs(want.queue.name, count);
+    }
+  }
+}
+
+/** Room is reserved in the window while a claim is under way; what it really takes is known after it. */
+function unreserve(want: Want, slot: Slot): void {
+  slot.session.free(want.queueId, slot.jobs, slot.bytes);
+}
+
+/** The next queue, in turn, that this session serves and has room for. */
+function nextQueue(session: Session, waiting: QueueSettings[]): QueueSettings | undefined {
+  let first: QueueSettings | undefined;
+  for (const queue of waiting) {
+    if (session.roomJobs(queue.id, queue.name) > 0) {
+      if (queue.id > session.lastQueueId) {
+        return queue;
+      }
+      first ??= queue;
+    }
+  }
+  return first;
+}

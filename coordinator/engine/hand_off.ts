@@ -1,0 +1,181 @@
+import type { HandOffSlot, LevelMark } from '../store/hand_off.ts';
+import type { Store } from '../store/store.ts';
+import type { SubmitRow } from '../store/submit.ts';
+import type { Delivery } from './deliver.ts';
+import type { Levels } from './levels.ts';
+import type { QueueCache } from './queue_cache.ts';
+import type { Session } from './session.ts';
+import type { Subscribers } from './subscribers.ts';
+import { newSecret } from './token.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { QueueSettings } from './types.ts';
+import { LEASE_JOBS_MAX } from '../limits.ts';
+
+/** What a job weighs besides payload and headers: as skiplease.job_bytes() has it. */
+const JOB_BYTES_OVERHEAD = 384;
+
+interface PlannedSlot extends HandOffSlot {
+  session: Session;
+  queue: QueueSettings;
+  bytes: number[];
+  /** Set by the commit: the lease that it became; null: its queue was paused, or somebody waited before. */
+  leaseId: bigint | null;
+}
+
+export interface HandOffPlan {
+  /** In the order that the statement asks for: those of the slots, the other ready ones, the scheduled ones. */
+  rows: SubmitRow[];
+  slots: PlannedSlot[];
+  levels: LevelMark[];
+}
+
+/**
+ * Plans submits straight into the windows of workers that wait. Only for queues that ran dry at the last claim; the
+ * statement itself makes sure that nothing waits before and that the queue is not paused.
+ */
+export class HandOff {
+  readonly #coordinatorId: string;
+  readonly #store: Store;
+  readonly #queues: QueueCache;
+  readonly #levels: Levels;
+  readonly #subscribers: Subscribers;
+  readonly #delivery: Delivery;
+  readonly #metrics: Metrics;
+  readonly #ambiguous: () => void;
+  /** Until the first scan nobody knows what waits. */
+  enabled = false;
+
+  constructor(deps: {
+    coordinatorId: string; store: Store; queues: QueueCache; levels: Levels; subscribers: Subscribers; delivery: Delivery;
+    metrics: Metrics; ambiguous: () => void;
+  }) {
+    this.#coordinatorId = deps.coordinatorId;
+    this.#store = deps.store;
+    this.#queues = deps.queues;
+    this.#levels = deps.levels;
+    this.#subscribers = deps.subscribers;
+    this.#delivery = deps.delivery;
+    this.#metrics = deps.metrics;
+    this.#ambiguous = deps.ambiguous;
+  }
+
+  /** Cuts leases out of a flush, and reserves room for them; undefined: nobody waits for any of it. */
+  plan(rows: SubmitRow[]): HandOffPlan | undefined {
+    if (!this.enabled) {
+      return undefined;
+    }
+    const byQueue = new Map<number, SubmitRow[]>();
+    for (const row of rows) {
+      if (row.job.runAtMs === null && !this.#levels.waitingQueueIds.has(row.queueId)) {
+        const list = byQueue.get(row.queueId);
+        if (list === undefined) {
+          byQueue.set(row.queueId, [row]);
+        } else {
+          list.push(row);
+        }
+      }
+    }
+    const handed: SubmitRow[] = [];
+    const slots: PlannedSlot[] = [];
+    const levels: LevelMark[] = [];
+    for (const [queueId, waiting] of byQueue) {
+      const queue = this.#queues.known(queueId);
+      if (queue === undefined || queue.paused || !this.#subscribers.has(queue.name)) {
+        continue;
+      }
+      const before = slots.length;
+      this.#cut(queue, waiting.sort((a, b) => b.job.priority - a.job.priority), handed, slots);
+      if (slots.length > before) {
+        const priorityMin = waiting.reduce((min, { job }) => Math.min(min, job.priority), 9);
+        levels.push(...this.#levels.marks(queueId, priorityMin).map((mark) => ({ queueId, ...mark })));
+      }
+    }
+    if (slots.length === 0) {
+      return undefined;
+    }
+    const rest = new Set(handed);
+    const ready = rows.filter((row) => row.job.runAtMs === null && !rest.has(row));
+    const scheduled = rows.filter((row) => row.job.runAtMs !== null);
+    return { rows: [...handed, ...ready, ...scheduled], slots, levels };
+  }
+
+  /** Returns what went to ready after all, and its lowest position. */
+  async commit(plan: HandOffPlan): Promise<{ waiting: SubmitRow[]; positionMin: bigint | null }> {
+    const { leaseIds, positionMin } = await this.#store.handOff(this.#coordinatorId, plan.rows, plan.slots, plan.levels);
+    const waiting: SubmitRow[] = plan.rows.slice(plan.slots.at(-1)!.last);
+    plan.slots.forEach((slot, index) => {
+      slot.leaseId = leaseIds[index]!;
+      if (slot.leaseId === null) {
+        waiting.push(...plan.rows.slice(slot.first - 1, slot.last));
+      }
+    });
+    return { waiting, positionMin };
+  }
+
+  /** After the commit: the reserved room becomes the leases'. */
+  deliver(plan: HandOffPlan): void {
+    for (const slot of plan.slots) {
+      this.#unreserve(slot);
+      if (slot.leaseId !== null) {
+        const jobs = plan.rows.slice(slot.first - 1, slot.last).map(({ job }, index) => ({
+          ...job, attempt: 1, checkpoint: null, bytes: slot.bytes[index]!,
+        }));
+        this.#metrics.handedOffJobs(slot.queue.name, jobs.length);
+        this.#metrics.waited(0, jobs.length);
+        this.#delivery.deliver(slot.session, slot.queue, { leaseId: slot.leaseId, secret: slot.secret }, jobs);
+      }
+    }
+  }
+
+  /** Nothing was committed, or nobody knows: the room is free again. */
+  failed(plan: HandOffPlan, ambiguous: boolean): void {
+    plan.slots.forEach((slot) => this.#unreserve(slot));
+    if (ambiguous) {
+      this.#ambiguous();
+    }
+  }
+
+  /** An even share for each session that has room, so that no one waits while another has a heap. */
+  #cut(queue: QueueSettings, rows: SubmitRow[], handed: SubmitRow[], slots: PlannedSlot[]): void {
+    const takers: Session[] = [];
+    for (const session of this.#subscribers.inTurn(queue.name)) {
+      if (session.roomJobs(queue.id, queue.name) > 0) {
+        takers.push(session);
+      }
+      if (takers.length >= rows.length) {
+        break;
+      }
+    }
+    let next = 0;
+    takers.forEach((session, index) => {
+      const share = Math.ceil((rows.length - next) / (takers.length - index));
+      const jobs = Math.min(share, session.roomJobs(queue.id, queue.name), queue.leaseJobsMax, LEASE_JOBS_MAX);
+      const bytesMax = session.roomBytes();
+      const bytes: number[] = [];
+      let total = 0;
+      while (bytes.length < jobs && next + bytes.length < rows.length) {
+        const weight = jobBytes(rows[next + bytes.length]!);
+        if (total + weight > bytesMax && !(bytes.length === 0 && session.heldJobs === 0)) {
+          break;
+        }
+        total += weight;
+        bytes.push(weight);
+      }
+      if (bytes.length > 0) {
+        const first = handed.length + 1;
+        handed.push(...rows.slice(next, next + bytes.length));
+        next += bytes.length;
+        session.hold(queue.id, bytes.length, total);
+        slots.push({ queueId: queue.id, first, last: handed.length, sessionId: session.id, secret: newSecret(), session, queue, bytes, leaseId: null });
+      }
+    });
+  }
+
+  #unreserve(slot: PlannedSlot): void {
+    slot.session.free(slot.queueId, slot.bytes.length, slot.bytes.reduce((sum, bytes) => sum + bytes, 0));
+  }
+}
+
+function jobBytes({ job }: SubmitRow): number {
+  return JOB_BYTES_OVERHEAD + job.payload.length + (job.headers === null ? 0 : Buffer.byteLength(job.headers));
+}

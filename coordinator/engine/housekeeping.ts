@@ -1,0 +1,135 @@
+import type { Clock } from '../clock.ts';
+import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
+import type { Beat } from '../store/coordinators.ts';
+import type { Level } from '../store/levels.ts';
+import type { NotifyConnection } from '../store/notify.ts';
+import type { Store } from '../store/store.ts';
+import type { Mender } from './mender.ts';
+import type { Promoter } from './promoter.ts';
+import type { Reaper } from './reaper.ts';
+import type { Sessions } from './sessions.ts';
+import type { Sweeper } from './sweeper.ts';
+import type { Wakeups } from './wakeups.ts';
+
+/** The scan of all levels from zero: every so often while it is cheap, and never more than a fiftieth of the time. */
+const SCAN_MS_MIN = 5_000;
+const SCAN_MS_MAX = 60_000;
+const SCAN_COST_FACTOR = 50;
+const PARTITIONS_MS = 600_000;
+const SWEEP_PROGRESS_MS = 60_000;
+/** After a statement of unknown fate, our leases are audited until it can no longer be running on the server. */
+const AUDIT_FOR_MS = 3 * STATEMENT_TIMEOUT_MS;
+
+/** What happens at regular times, all of it after a tick that committed. */
+export class Housekeeping {
+  readonly #coordinatorId: string;
+  readonly #store: Store;
+  readonly #sessions: Sessions;
+  readonly #mender: Mender;
+  readonly #sweeper: Sweeper;
+  readonly #reaper: Reaper;
+  readonly #wakeups: Wakeups;
+  readonly #line: NotifyConnection;
+  readonly #promoter: Promoter;
+  readonly #clock: Clock;
+  readonly #found: (levels: Level[]) => void;
+  #scanDueMs = 0;
+  #partitionsDueMs: number;
+  #sweepProgressDueMs: number;
+  #auditUntilMs = 0;
+  /** Our leases without a session, at the last audit: twice seen, they are given back. */
+  #orphans = new Set<bigint>();
+  #closed = false;
+
+  constructor(deps: {
+    coordinatorId: string; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
+    line: NotifyConnection; promoter: Promoter; clock: Clock; found: (levels: Level[]) => void;
+  }) {
+    this.#coordinatorId = deps.coordinatorId;
+    this.#store = deps.store;
+    this.#sessions = deps.sessions;
+    this.#mender = deps.mender;
+    this.#sweeper = deps.sweeper;
+    this.#reaper = deps.reaper;
+    this.#wakeups = deps.wakeups;
+    this.#line = deps.line;
+    this.#promoter = deps.promoter;
+    this.#clock = deps.clock;
+    this.#found = deps.found;
+    this.#partitionsDueMs = deps.clock.nowMs() + PARTITIONS_MS;
+    this.#sweepProgressDueMs = deps.clock.nowMs() + SWEEP_PROGRESS_MS;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  scanSoon(): void {
+    this.#scanDueMs = 0;
+    void this.scan().catch(() => {});
+  }
+
+  /** A claim or hand-off may or may not have happened. */
+  auditSoon(): void {
+    this.#auditUntilMs = this.#clock.nowMs() + AUDIT_FOR_MS;
+  }
+
+  async tick(beat: Beat): Promise<void> {
+    this.#wakeups.othersAlive = beat.alive > 1;
+    if (beat.nextRunAtMs !== null) {
+      this.#promoter.note(beat.nextRunAtMs);
+    }
+    await this.#line.listen();
+    await this.#reaper.reap(beat);
+    await this.#sweeper.sweep();
+    const nowMs = this.#clock.nowMs();
+    if (!beat.renewed) {
+      await this.#dropLost();
+    }
+    if (nowMs < this.#auditUntilMs) {
+      await this.#audit();
+    }
+    if (nowMs >= this.#scanDueMs) {
+      await this.scan();
+    }
+    if (nowMs >= this.#partitionsDueMs) {
+      await this.#store.ensurePartitions();
+      this.#partitionsDueMs = nowMs + PARTITIONS_MS;
+    }
+    if (nowMs >= this.#sweepProgressDueMs) {
+      await this.#store.sweepProgress();
+      await this.#store.sweepAllLeases();
+      this.#sweepProgressDueMs = nowMs + SWEEP_PROGRESS_MS;
+    }
+  }
+
+  /** Looks at every level from zero: the guarantee behind hints that were lost and claims that were given up. */
+  async scan(): Promise<void> {
+    if (this.#closed) {
+      return;
+    }
+    const started = this.#clock.nowMs();
+    this.#scanDueMs = started + SCAN_MS_MAX;
+    const levels = await this.#store.scanLevels();
+    const nowMs = this.#clock.nowMs();
+    this.#scanDueMs = nowMs + Math.min(SCAN_MS_MAX, Math.max(SCAN_MS_MIN, SCAN_COST_FACTOR * (nowMs - started)));
+    this.#found(levels);
+  }
+
+  /** Our row had been removed: whoever removed it took our leases too. */
+  async #dropLost(): Promise<void> {
+    this.#sessions.dropLost(new Set(await this.#store.ownLeases(this.#coordinatorId)));
+  }
+
+  /** Leases in our name that no session knows of go back with no attempt spent, once they have been seen twice. */
+  async #audit(): Promise<void> {
+    const own = await this.#store.ownLeases(this.#coordinatorId);
+    const unknown = own.filter((leaseId) => !this.#sessions.known(leaseId));
+    for (const leaseId of unknown.filter((id) => this.#orphans.has(id))) {
+      this.#mender.add({
+        leaseId, proof: { ownerCoordinatorId: this.#coordinatorId }, moves: { kind: 'release', delayMs: 0, snoozed: false }, done: () => {},
+      });
+    }
+    this.#orphans = new Set(unknown);
+  }
+}

@@ -1,0 +1,64 @@
+import type { Clock } from '../clock.ts';
+import { PROMOTE_JOBS_MAX } from '../store/promote.ts';
+import type { Level } from '../store/levels.ts';
+import type { Store } from '../store/store.ts';
+import type { Standing } from './standing.ts';
+
+const RETRY_MS = 500;
+
+/** Moves scheduled jobs to ready when they are due: by a timer for the next one that it knows of; the tick tells of others. */
+export class Promoter {
+  readonly #store: Store;
+  readonly #standing: Standing;
+  readonly #clock: Clock;
+  readonly #promoted: (levels: Level[]) => void;
+  #dueMs = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  #running = false;
+  #closed = false;
+
+  constructor(deps: { store: Store; standing: Standing; clock: Clock; promoted: (levels: Level[]) => void }) {
+    this.#store = deps.store;
+    this.#standing = deps.standing;
+    this.#clock = deps.clock;
+    this.#promoted = deps.promoted;
+  }
+
+  /** A job is due at this moment of the database's clock. */
+  note(runAtMs: number): void {
+    const dueMs = this.#clock.nowMs() + Math.max(0, runAtMs - this.#standing.databaseNowMs());
+    if (dueMs < this.#dueMs && !this.#closed) {
+      this.#dueMs = dueMs;
+      clearTimeout(this.#timer);
+      // setTimeout takes no more than 24 days; the tick comes by long before.
+      this.#timer = this.#clock.after(Math.min(dueMs - this.#clock.nowMs(), 86_400_000), () => void this.#run());
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #run(): Promise<void> {
+    this.#dueMs = Infinity;
+    if (this.#running || this.#closed) {
+      return;
+    }
+    this.#running = true;
+    try {
+      for (let jobs = PROMOTE_JOBS_MAX; jobs === PROMOTE_JOBS_MAX && !this.#closed;) {
+        const promoted = await this.#store.promote();
+        jobs = promoted.jobs;
+        if (promoted.levels.length > 0) {
+          this.#promoted(promoted.levels);
+        }
+      }
+    } catch (error) {
+      this.#store.log.warn({ err: error }, 'due jobs could not be promoted; it is tried again');
+      this.note(this.#standing.databaseNowMs() + RETRY_MS);
+    } finally {
+      this.#running = false;
+    }
+  }
+}

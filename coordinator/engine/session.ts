@@ -1,0 +1,126 @@
+import type { HeldLease } from './held_lease.ts';
+import type { CancelMessage, LeaseMessage, ReceiptMessage } from './messages.ts';
+import type { SkipleaseError } from '../errors.ts';
+
+/** One open stream, as the engine sees it. Each send says whether the stream takes more (false: wait for `writable`). */
+export interface SessionPort {
+  lease(message: LeaseMessage): boolean;
+  receipt(message: ReceiptMessage): boolean;
+  alive(sequence: number, validForMs: number): boolean;
+  cancel(message: CancelMessage): boolean;
+  drain(deadlineMs: number): boolean;
+  /** Ends the stream: with an error, or in peace. */
+  close(error?: SkipleaseError): void;
+}
+
+/** What a worker can hold at once. */
+export interface WindowSize {
+  jobs: number;
+  bytes: number;
+}
+
+/** One worker's window, and the leases that fill it. Survives a broken stream until it has been silent for a time to live. */
+export class Session {
+  readonly id: string;
+  readonly workerId: string;
+  readonly instanceId: string;
+  /** Cap by queue name; 0: none of its own. */
+  readonly queues: Map<string, number>;
+  /** No lease message may be larger: bytes. */
+  readonly leaseBytesMax: number;
+  readonly leases = new Map<bigint, HeldLease>();
+  window: WindowSize;
+  /** undefined: the stream is broken, and the worker has a time to live to come back. */
+  port: SessionPort | undefined;
+  /** The stream refused a write and has not drained yet: no demand until then. */
+  stalled = false;
+  /** This coordinator is going away: nothing more is leased. */
+  draining = false;
+  heardMs: number;
+  /** Highest lease number that the worker says has arrived. */
+  received = 0;
+  leaseNumber = 0;
+  /** Where its round over the queues stands: the queue served last. */
+  lastQueueId = 0;
+  heldJobs = 0;
+  heldBytes = 0;
+  readonly #heldByQueue = new Map<number, number>();
+
+  constructor(fields: {
+    id: string; workerId: string; instanceId: string; queues: Map<string, number>; window: WindowSize;
+    leaseBytesMax: number; port: SessionPort; nowMs: number;
+  }) {
+    this.id = fields.id;
+    this.workerId = fields.workerId;
+    this.instanceId = fields.instanceId;
+    this.queues = fields.queues;
+    this.window = fields.window;
+    this.leaseBytesMax = fields.leaseBytesMax;
+    this.port = fields.port;
+    this.heardMs = fields.nowMs;
+  }
+
+  /** How many more jobs of this queue may be leased to it now. */
+  roomJobs(queueId: number, queueName: string): number {
+    const cap = this.queues.get(queueName);
+    if (cap === undefined || this.port === undefined || this.stalled || this.draining || this.heldBytes >= this.window.bytes) {
+      return 0;
+    }
+    const room = this.window.jobs - this.heldJobs;
+    return cap === 0 ? Math.max(0, room) : Math.max(0, Math.min(room, cap - (this.#heldByQueue.get(queueId) ?? 0)));
+  }
+
+  /** What is left of the window's bytes. */
+  freeBytes(): number {
+    return Math.max(0, this.window.bytes - this.heldBytes);
+  }
+
+  /** How many more bytes one lease may carry now. */
+  roomBytes(): number {
+    return Math.min(this.freeBytes(), this.leaseBytesMax);
+  }
+
+  /** Counts jobs into the window: when they are leased, or reserved for a claim under way. */
+  hold(queueId: number, jobs: number, bytes: number): void {
+    this.heldJobs += jobs;
+    this.heldBytes += bytes;
+    this.#heldByQueue.set(queueId, (this.#heldByQueue.get(queueId) ?? 0) + jobs);
+  }
+
+  /** Makes room again. */
+  free(queueId: number, jobs: number, bytes: number): void {
+    this.hold(queueId, -jobs, -bytes);
+  }
+
+  /** A job of a lease is settled, by whomever: makes room once, and forgets the lease after its last. */
+  settled(lease: HeldLease, place: number): void {
+    lease.taken.set(place);
+    if (lease.settled.set(place) && this.leases.has(lease.leaseId)) {
+      this.free(lease.queueId, 1, lease.bytes[place]!);
+      if (lease.settled.full) {
+        this.leases.delete(lease.leaseId);
+      }
+    }
+  }
+
+  /** Takes up a lease and counts what is left of it. */
+  take(lease: HeldLease): void {
+    this.leases.set(lease.leaseId, lease);
+    lease.jobIds.forEach((_, place) => {
+      if (!lease.settled.has(place)) {
+        this.hold(lease.queueId, 1, lease.bytes[place]!);
+      }
+    });
+  }
+
+  /** The lease is no longer this session's. */
+  drop(lease: HeldLease): void {
+    if (this.leases.delete(lease.leaseId)) {
+      lease.jobIds.forEach((_, place) => {
+        if (!lease.settled.has(place)) {
+          this.free(lease.queueId, 1, lease.bytes[place]!);
+        }
+      });
+    }
+  }
+}

@@ -1,0 +1,289 @@
+import { v7 as uuidv7 } from 'uuid';
+import type { Clock } from '../clock.ts';
+import { SkipleaseError } from '../errors.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { ResumedLease, SessionRow } from '../store/sessions.ts';
+import type { Store } from '../store/store.ts';
+import { Batcher } from './batcher.ts';
+import type { CancelledLeasedJob } from './engine.ts';
+import { HeldLease } from './held_lease.ts';
+import type { Mender } from './mender.ts';
+import { CancelReason } from './messages.ts';
+import { Session, type SessionPort, type WindowSize } from './session.ts';
+import type { Subscribers } from './subscribers.ts';
+import { parseToken } from './token.ts';
+
+/** Hellos and goodbyes of one statement. */
+const GROUP_MAX = 500;
+
+/** A worker's first words, checked by `rpc/`. */
+export interface HelloRequest {
+  workerId: string;
+  /** Empty: this stream cannot be resumed. */
+  instanceId: string;
+  queues: Map<string, number>;
+  window: WindowSize;
+  sdk: string;
+  sdkVersion: string;
+  heldTokens: string[];
+  leaseBytesMax: number;
+}
+
+/** What a hello is answered with. */
+export interface Welcomed {
+  session: Session;
+  resumed: HeldLease[];
+  lostTokens: string[];
+}
+
+interface PendingHello {
+  hello: HelloRequest;
+  row: SessionRow;
+  port: SessionPort;
+  resolve(welcomed: Welcomed): void;
+  reject(error: unknown): void;
+}
+
+/** Every stream of this coordinator: hello, resume, silence, goodbye. Hellos that come together share their statements. */
+export class Sessions {
+  readonly #coordinatorId: string;
+  readonly #store: Store;
+  readonly #mender: Mender;
+  readonly #subscribers: Subscribers;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  readonly #roomMade: () => void;
+  readonly #byId = new Map<string, Session>();
+  readonly #byInstance = new Map<string, Session>();
+  readonly #hellos: Batcher<PendingHello>;
+  readonly #byes: Batcher<string>;
+
+  constructor(deps: {
+    coordinatorId: string; store: Store; mender: Mender; subscribers: Subscribers; clock: Clock; metrics: Metrics; roomMade: () => void;
+  }) {
+    this.#coordinatorId = deps.coordinatorId;
+    this.#store = deps.store;
+    this.#mender = deps.mender;
+    this.#subscribers = deps.subscribers;
+    this.#clock = deps.clock;
+    this.#metrics = deps.metrics;
+    this.#roomMade = deps.roomMade;
+    this.#hellos = new Batcher((items) => this.#flushHellos(items), GROUP_MAX);
+    this.#byes = new Batcher((items) => this.#flushByes(items), GROUP_MAX);
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#byId.values();
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get(sessionId: string): Session | undefined {
+    return this.#byId.get(sessionId);
+  }
+
+  hello(hello: HelloRequest, port: SessionPort): Promise<Welcomed> {
+    const sessionId = uuidv7();
+    const row: SessionRow = {
+      sessionId,
+      workerId: hello.workerId,
+      instanceId: hello.instanceId === '' ? sessionId : hello.instanceId,
+      queues: [...hello.queues.keys()],
+      windowJobs: hello.window.jobs,
+      sdk: hello.sdk,
+      sdkVersion: hello.sdkVersion,
+    };
+    return new Promise((resolve, reject) => {
+      this.#hellos.add({ hello, row, port, resolve, reject });
+    });
+  }
+
+  /** The stream broke: the worker has a time to live, from its last word, to come back here or elsewhere. */
+  detach(session: Session): void {
+    session.port = undefined;
+    session.stalled = false;
+    if (this.#byId.get(session.id) === session && session.leases.size === 0 && session.heldJobs === 0) {
+      this.#forget(session);
+      this.#byes.add(session.id);
+    }
+  }
+
+  /** Leave-taking: what is unfinished goes back with no attempt spent. */
+  leave(session: Session): void {
+    session.port = undefined;
+    this.#forget(session);
+    this.#giveBack(session.id, [...session.leases.keys()]);
+    [...session.leases.values()].forEach((lease) => session.drop(lease));
+    this.#byes.add(session.id);
+  }
+
+  /** Sessions that have been silent for longer than this. */
+  silent(ttlMs: number): Session[] {
+    const nowMs = this.#clock.nowMs();
+    return [...this.#byId.values()].filter((session) => nowMs - session.heardMs > ttlMs);
+  }
+
+  /** Nobody vouches for it any more: its jobs go to others, an attempt is spent on each. */
+  async giveUp(sessions: Session[]): Promise<void> {
+    const leaseIds = await this.#store.leasesOfSessions(this.#coordinatorId, sessions.map(({ id }) => id));
+    for (const session of sessions) {
+      this.#forget(session);
+      session.port?.close(new SkipleaseError('DEADLINE_EXCEEDED', 'SESSION_SILENT', 'No heartbeat came for the time to live; the leases were given up.'));
+      session.port = undefined;
+    }
+    const ids = new Set(sessions.map(({ id }) => id));
+    for (const { leaseId, sessionId } of leaseIds) {
+      if (ids.has(sessionId)) {
+        this.#mender.add({ leaseId, proof: { coordinatorId: this.#coordinatorId, sessionId }, moves: { kind: 'expire' }, done: () => {} });
+      }
+    }
+    await this.#mender.idle();
+    sessions.forEach(({ id }) => this.#byes.add(id));
+  }
+
+  /** Running jobs were cancelled in the database: tells those of their workers that are here. */
+  cancelled(jobs: CancelledLeasedJob[]): void {
+    for (const { sessionId, leaseId, jobId, reason } of jobs) {
+      const session = this.#byId.get(sessionId);
+      const lease = session?.leases.get(BigInt(leaseId));
+      const place = lease?.jobIds.indexOf(jobId) ?? -1;
+      if (session !== undefined && lease !== undefined && place >= 0) {
+        session.port?.cancel({ token: lease.token, jobIds: [jobId], reason: CancelReason.JOB_CANCELLED, message: reason });
+        session.settled(lease, place);
+      }
+    }
+    this.#roomMade();
+  }
+
+  /** After our row was given up by others: what they took, our workers must stop working on. */
+  dropLost(standing: ReadonlySet<bigint>): void {
+    for (const session of this.#byId.values()) {
+      for (const lease of [...session.leases.values()]) {
+        if (!standing.has(lease.leaseId)) {
+          session.drop(lease);
+          session.port?.cancel({ token: lease.token, jobIds: [], reason: CancelReason.LEASE_LOST, message: 'The lease was given up while its coordinator was away.' });
+        }
+      }
+    }
+  }
+
+  /** Leases in our name that no session knows of: an ambiguous claim made them. They go back with no attempt spent. */
+  known(leaseId: bigint): boolean {
+    for (const session of this.#byId.values()) {
+      if (session.leases.has(leaseId)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  async idle(): Promise<void> {
+    await this.#hellos.idle();
+    await this.#byes.idle();
+  }
+
+  async #flushHellos(items: PendingHello[]): Promise<void> {
+    try {
+      await this.#store.insertSessions(this.#coordinatorId, items.map(({ row }) => row));
+      const resumed = await this.#resume(items);
+      await this.#takeOver(items);
+      for (const item of items) {
+        this.#welcome(item, resumed);
+      }
+    } catch (error) {
+      this.#metrics.error('HELLO_FAILED');
+      items.forEach((item) => item.reject(error));
+    }
+  }
+
+  /** Moves the named leases to the new sessions: the tokens are the proof. */
+  async #resume(items: PendingHello[]): Promise<Map<bigint, ResumedLease>> {
+    const held = items.flatMap(({ hello, row }) =>
+      hello.heldTokens.flatMap((text) => {
+        const token = parseToken(text);
+        return token === undefined ? [] : [{ ...token, sessionId: row.sessionId }];
+      }),
+    );
+    const leases = held.length === 0 ? [] : await this.#store.resumeLeases(this.#coordinatorId, held);
+    return new Map(leases.map((lease) => [lease.leaseId, lease]));
+  }
+
+  /** What these instances held under earlier sessions and did not name goes back free; the earlier sessions end. */
+  async #takeOver(items: PendingHello[]): Promise<void> {
+    const earlier = await this.#store.earlierSessions(items.map(({ row }) => row));
+    for (const { sessionId, coordinatorId, leaseIds } of earlier) {
+      leaseIds.forEach((leaseId) =>
+        this.#mender.add({ leaseId, proof: { coordinatorId, sessionId }, moves: { kind: 'release', delayMs: 0, snoozed: false }, done: () => {} }),
+      );
+    }
+    for (const { row } of items) {
+      const replaced = this.#byInstance.get(row.instanceId);
+      if (replaced !== undefined) {
+        this.#forget(replaced);
+        replaced.port?.close(new SkipleaseError('ABORTED', 'SESSION_REPLACED', 'Another stream of the same instance_id took over.'));
+        replaced.port = undefined;
+      }
+    }
+    if (earlier.length > 0) {
+      await this.#mender.idle();
+      await this.#store.forgetSessions(earlier.map(({ sessionId }) => sessionId));
+    }
+  }
+
+  #welcome({ hello, row, port, resolve }: PendingHello, resumed: Map<bigint, ResumedLease>): void {
+    const session = new Session({
+      id: row.sessionId,
+      workerId: row.workerId,
+      instanceId: row.instanceId,
+      queues: hello.queues,
+      window: hello.window,
+      leaseBytesMax: hello.leaseBytesMax,
+      port,
+      nowMs: this.#clock.nowMs(),
+    });
+    const leases: HeldLease[] = [];
+    const lostTokens: string[] = [];
+    for (const text of new Set(hello.heldTokens)) {
+      const token = parseToken(text);
+      const lease = token === undefined ? undefined : resumed.get(token.leaseId);
+      if (lease === undefined || lease.secret !== token!.secret || lease.settled.full) {
+        lostTokens.push(text);
+      } else {
+        const held = new HeldLease({ ...lease, grantedMs: this.#clock.nowMs() });
+        session.take(held);
+        leases.push(held);
+      }
+    }
+    this.#byId.set(session.id, session);
+    this.#byInstance.set(session.instanceId, session);
+    this.#subscribers.add(session);
+    resolve({ session, resumed: leases, lostTokens });
+  }
+
+  async #flushByes(sessionIds: string[]): Promise<void> {
+    try {
+      await this.#store.deleteSessions(this.#coordinatorId, sessionIds);
+    } catch (error) {
+      // The rows go with the coordinator's own, in the end.
+      this.#store.log.debug({ err: error }, 'sessions could not be deleted');
+    }
+  }
+
+  #giveBack(sessionId: string, leaseIds: bigint[]): void {
+    for (const leaseId of leaseIds) {
+      this.#mender.add({
+        leaseId, proof: { coordinatorId: this.#coordinatorId, sessionId }, moves: { kind: 'release', delayMs: 0, snoozed: false }, done: () => {},
+      });
+    }
+  }
+
+  #forget(session: Session): void {
+    this.#byId.delete(session.id);
+    if (this.#byInstance.get(session.instanceId) === session) {
+      this.#byInstance.delete(session.instanceId);
+    }
+    this.#subscribers.remove(session);
+  }
+}

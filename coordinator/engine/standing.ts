@@ -1,0 +1,51 @@
+import type { Clock } from '../clock.ts';
+
+/**
+ * How this coordinator stands with the database. Its row is renewed by each tick; others give it up when the row has been
+ * expired for a time to live. What it may promise to workers, and whether it may reap, follows from that alone.
+ */
+export class Standing {
+  readonly #ttlMs: number;
+  readonly #clock: Clock;
+  /** When the last tick that committed was sent: from then its row lives for a TTL, and one more until others act. */
+  #renewedMs = -Infinity;
+  /** Since when ticks have committed without a break. */
+  #steadySinceMs = Infinity;
+  #offsetMs = 0;
+
+  constructor(ttlMs: number, clock: Clock) {
+    this.#ttlMs = ttlMs;
+    this.#clock = clock;
+  }
+
+  /** A tick that was sent at that moment has committed; `databaseMs` is what the database's clock said. */
+  renewed(sentMs: number, databaseMs: number): void {
+    if (sentMs - this.#renewedMs > this.#ttlMs) {
+      this.#steadySinceMs = this.#clock.nowMs();
+    }
+    this.#renewedMs = sentMs;
+    this.#offsetMs = databaseMs - (sentMs + this.#clock.nowMs()) / 2;
+  }
+
+  /** Nothing is reaped before the fleet has had a TTL of good service in which to renew. */
+  get mayReap(): boolean {
+    const nowMs = this.#clock.nowMs();
+    return nowMs - this.#renewedMs < this.#ttlMs && nowMs - this.#steadySinceMs >= this.#ttlMs;
+  }
+
+  /** How long a worker's leases are safe, counted from a heartbeat that arrives now: a TTL while all is well, less after. */
+  validForMs(): number {
+    const expiredMs = this.#clock.nowMs() - this.#renewedMs - this.#ttlMs;
+    return Math.max(0, Math.min(this.#ttlMs, this.#ttlMs - expiredMs));
+  }
+
+  /** Milliseconds since the last tick that committed was sent. */
+  get silentMs(): number {
+    return this.#clock.nowMs() - this.#renewedMs;
+  }
+
+  /** Milliseconds of the database's clock, now. */
+  databaseNowMs(): number {
+    return this.#clock.nowMs() + this.#offsetMs;
+  }
+}

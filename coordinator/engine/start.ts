@@ -1,0 +1,256 @@
+import { v7 as uuidv7 } from 'uuid';
+import { systemClock } from '../clock.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Level } from '../store/levels.ts';
+import type { NotifyConnection } from '../store/notify.ts';
+import type { Store } from '../store/store.ts';
+import { Delivery } from './deliver.ts';
+import { Dispatcher } from './dispatcher.ts';
+import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
+import { HandOff } from './hand_off.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { Levels } from './levels.ts';
+import { Mender, type Returned } from './mender.ts';
+import { ProgressWriter } from './progress_writer.ts';
+import { Promoter } from './promoter.ts';
+import { Pulse } from './pulse.ts';
+import { QueueCache } from './queue_cache.ts';
+import { Reaper } from './reaper.ts';
+import { Sessions } from './sessions.ts';
+import { Settler } from './settler.ts';
+import { Standing } from './standing.ts';
+import { Submitter, type Submitted } from './submitter.ts';
+import { Subscribers } from './subscribers.ts';
+import { Sweeper } from './sweeper.ts';
+import type { NewJob, QueueSettings } from './types.ts';
+import { Wakeups, type Hint } from './wakeups.ts';
+
+/** What the engine needs from `main`. Times in milliseconds. */
+export interface EngineOptions {
+  store: Store;
+  metrics: Metrics;
+  leaseTtlMs: number;
+  tickMs: number;
+  /** How others reach this coordinator. */
+  address: string;
+  drainDeadlineMs: number;
+  /** Opens the line to the other coordinators. */
+  openLine(received: (payload: string) => void, listening: () => void): NotifyConnection;
+}
+
+/** The engine with what the lease stream asks of it. */
+export class RunningEngine implements Engine {
+  readonly coordinatorId = uuidv7();
+  readonly leaseTtlMs: number;
+  readonly standing: Standing;
+  readonly sessions: Sessions;
+  readonly settler: Settler;
+  readonly progress: ProgressWriter;
+  readonly queues: QueueCache;
+  readonly #options: EngineOptions;
+  readonly #store: Store;
+  readonly #levels = new Levels();
+  readonly #mender: Mender;
+  readonly #submitter: Submitter;
+  readonly #dispatcher: Dispatcher;
+  readonly #promoter: Promoter;
+  readonly #wakeups: Wakeups;
+  readonly #line: NotifyConnection;
+  readonly #pulse: Pulse;
+  readonly #housekeeping: Housekeeping;
+  #stopping = false;
+
+  constructor(options: EngineOptions) {
+    const { store, metrics } = options;
+    const clock = systemClock;
+    const { coordinatorId } = this;
+    this.#options = options;
+    this.#store = store;
+    this.leaseTtlMs = options.leaseTtlMs;
+    this.standing = new Standing(options.leaseTtlMs, clock);
+    this.queues = new QueueCache(store);
+    const subscribers = new Subscribers();
+    const sweeper = new Sweeper(store);
+    const ambiguous = () => this.#housekeeping.auditSoon();
+    const roomMade = () => this.#dispatcher.wake();
+    this.#mender = new Mender({
+      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned),
+    });
+    const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock });
+    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, ambiguous });
+    this.#submitter = new Submitter({ store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted) });
+    this.#dispatcher = new Dispatcher({
+      coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
+    });
+    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
+    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade });
+    this.progress = new ProgressWriter({ store, clock });
+    this.#promoter = new Promoter({ store, standing: this.standing, clock, promoted: (levels) => this.#ready(levels, true) });
+    this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
+    this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
+    const reaper = new Reaper({
+      coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, standing: this.standing,
+    });
+    this.#housekeeping = new Housekeeping({
+      coordinatorId, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
+      promoter: this.#promoter,
+      found: (levels) => {
+        handOff.enabled = true;
+        this.#ready(levels, false);
+      },
+    });
+    this.#pulse = new Pulse({
+      coordinatorId, address: options.address, ttlMs: options.leaseTtlMs, tickMs: options.tickMs, store, standing: this.standing, clock, metrics,
+      beaten: (beat) => this.#housekeeping.tick(beat),
+    });
+    metrics.readGaugesFrom({
+      sessions: () => this.sessions.size,
+      windowJobs: () => [...this.sessions.all()].reduce((sum, session) => sum + session.window.jobs, 0),
+      heldJobs: () => [...this.sessions.all()].reduce((sum, session) => sum + session.heldJobs, 0),
+      queues: () => this.queueDepths(),
+    });
+  }
+
+  /** Depths for the metrics' gauges; `main` sets it to the store's collector. */
+  queueDepths: () => Promise<{ queue: string; ready: number; leased: number; scheduled: number; oldestReadyAgeSeconds: number | undefined }[]> =
+    () => Promise.resolve([]);
+
+  async start(): Promise<void> {
+    await this.#pulse.start();
+    await this.#line.listen();
+    this.#wakeups.greet();
+    await this.#housekeeping.scan();
+  }
+
+  submit(jobs: NewJob[]): Promise<SubmitAnswer> {
+    return this.#submitter.submit(jobs);
+  }
+
+  nowMs(): number {
+    return this.standing.databaseNowMs();
+  }
+
+  queue(name: string): Promise<QueueSettings> {
+    return this.queues.byName(name);
+  }
+
+  queuesChanged(queueIds: number[]): void {
+    this.#wakeups.queuesChanged(queueIds);
+    void this.#refreshQueues(queueIds);
+  }
+
+  jobsCancelled(jobs: CancelledLeasedJob[]): void {
+    this.sessions.cancelled(jobs);
+    const elsewhere = jobs.filter(({ coordinatorId }) => coordinatorId !== this.coordinatorId);
+    if (elsewhere.length > 0) {
+      this.#wakeups.cancelled(elsewhere);
+    }
+  }
+
+  /** A job was put into `scheduled` by some statement other than a submit: it is due at this moment. */
+  scheduled(runAtMs: number): void {
+    this.#promoter.note(runAtMs);
+    this.#wakeups.scheduled(runAtMs);
+  }
+
+  /** A stream takes writes again, or a window grew. */
+  roomMade(): void {
+    this.#dispatcher.wake();
+  }
+
+  /** Reports wait for their commit beyond what this coordinator wants to hold: streams stop reading. */
+  get waitingOutcomes(): number {
+    return this.settler.waitingOutcomes;
+  }
+
+  /** Tells every worker to go elsewhere, waits for them until the deadline, commits what they have reported, leaves. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#dispatcher.close();
+    this.#promoter.close();
+    const deadlineMs = this.#options.drainDeadlineMs;
+    for (const session of this.sessions.all()) {
+      session.draining = true;
+      // Spread over the first half, so that they do not all come to the next coordinator at once.
+      session.port?.drain(deadlineMs * (0.25 + 0.25 * Math.random()));
+    }
+    await this.#drained(deadlineMs);
+    await this.#submitter.idle();
+    await this.settler.idle();
+    await this.#mender.idle();
+    await this.progress.flush();
+    this.settler.close();
+    this.#mender.close();
+    await this.sessions.idle();
+    this.#housekeeping.close();
+    this.#wakeups.close();
+    await this.#pulse.stop();
+    await this.#line.close();
+    await this.#store.close();
+  }
+
+  async #drained(deadlineMs: number): Promise<void> {
+    const until = systemClock.nowMs() + deadlineMs;
+    const open = () => [...this.sessions.all()].some((session) => session.port !== undefined);
+    while (open() && systemClock.nowMs() < until) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
+    }
+  }
+
+  #submitted({ ready, runAtMs }: Submitted): void {
+    this.#ready(ready, true);
+    if (runAtMs !== undefined) {
+      this.scheduled(runAtMs);
+    }
+  }
+
+  #returned({ ready, delayMs }: Returned): void {
+    this.#ready(ready, true);
+    if (delayMs !== undefined) {
+      this.scheduled(this.nowMs() + delayMs);
+    }
+  }
+
+  #ready(levels: Level[], tellOthers: boolean): void {
+    if (levels.length === 0) {
+      return;
+    }
+    for (const { queueId, priority, positionMin } of levels) {
+      this.#levels.note(queueId, priority, positionMin);
+    }
+    this.#dispatcher.wake();
+    if (tellOthers) {
+      this.#wakeups.ready(levels);
+    }
+  }
+
+  #hint(payload: string): void {
+    const hint = JSON.parse(payload) as Hint;
+    if (hint.from === this.coordinatorId || this.#stopping) {
+      return;
+    }
+    this.#wakeups.othersAlive = true;
+    this.#ready((hint.ready ?? []).map(([queueId, priority, position]) => ({ queueId, priority, positionMin: BigInt(position) })), false);
+    if (hint.runAtMs !== undefined) {
+      this.#promoter.note(hint.runAtMs);
+    }
+    if (hint.queues !== undefined) {
+      void this.#refreshQueues(hint.queues);
+    }
+    if (hint.cancelled !== undefined) {
+      this.sessions.cancelled(hint.cancelled.map(([sessionId, leaseId, jobId, reason]) => ({ sessionId, leaseId, jobId, reason, coordinatorId: '' })));
+    }
+    if (hint.all === true) {
+      this.#housekeeping.scanSoon();
+    }
+  }
+
+  async #refreshQueues(queueIds: number[]): Promise<void> {
+    // Should the database be away: they are forgotten now, and read when a claim next needs them.
+    await this.queues.refresh(queueIds).catch(() => {});
+    this.#levels.wake(queueIds);
+    this.#dispatcher.wake();
+  }
+}

@@ -1,0 +1,166 @@
+import type { Clock } from '../clock.ts';
+import { SkipleaseError } from '../errors.ts';
+import { SUBMIT_WAITING_BYTES_MAX, SUBMIT_WAITING_JOBS_MAX } from '../limits.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Store } from '../store/store.ts';
+import type { SubmitRow } from '../store/submit.ts';
+import { Batcher } from './batcher.ts';
+import type { SubmitAnswer } from './engine.ts';
+import type { HandOff, HandOffPlan } from './hand_off.ts';
+import type { QueueCache } from './queue_cache.ts';
+import type { NewJob } from './types.ts';
+
+/** Jobs that one flush commits together. */
+const FLUSH_JOBS_MAX = 5_000;
+/** What a client that was turned away waits before it tries again: milliseconds. */
+const RETRY_AFTER_MS = 250;
+
+interface Caller {
+  rows: SubmitRow[];
+  bytes: number;
+  resolve(answer: SubmitAnswer): void;
+  reject(error: unknown): void;
+}
+
+/** What a commit left behind for those who wait for work. */
+export interface Submitted {
+  ready: { queueId: number; priority: number; positionMin: bigint }[];
+  /** Moment of the database's clock when the earliest scheduled one is due; undefined: none was scheduled. */
+  runAtMs: number | undefined;
+}
+
+/** Commits submits that arrive together in one statement, straight into the leases of workers that wait where it can. */
+export class Submitter {
+  readonly #store: Store;
+  readonly #queues: QueueCache;
+  readonly #handOff: HandOff;
+  readonly #metrics: Metrics;
+  readonly #clock: Clock;
+  readonly #submitted: (submitted: Submitted) => void;
+  readonly #batcher: Batcher<Caller>;
+  #waitingBytes = 0;
+
+  constructor(deps: {
+    store: Store; queues: QueueCache; handOff: HandOff; metrics: Metrics; clock: Clock; submitted: (submitted: Submitted) => void;
+  }) {
+    this.#store = deps.store;
+    this.#queues = deps.queues;
+    this.#handOff = deps.handOff;
+    this.#metrics = deps.metrics;
+    this.#clock = deps.clock;
+    this.#submitted = deps.submitted;
+    this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
+  }
+
+  async submit(jobs: NewJob[]): Promise<SubmitAnswer> {
+    const bytes = jobs.reduce((sum, job) => sum + job.payload.length, 0);
+    if (this.#batcher.waitingWeight > SUBMIT_WAITING_JOBS_MAX || this.#waitingBytes > SUBMIT_WAITING_BYTES_MAX) {
+      throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_SUBMITS_WAITING',
+        'More submits wait for their commit than this coordinator holds. Send it again a little later.', { retryAfterMs: RETRY_AFTER_MS });
+    }
+    const rows = await this.#queues.rows(jobs);
+    this.#waitingBytes += bytes;
+    return new Promise((resolve, reject) => {
+      this.#batcher.add({ rows, bytes, resolve, reject });
+    });
+  }
+
+  /** Resolves when every submit so far is answered. */
+  idle(): Promise<void> {
+    return this.#batcher.idle();
+  }
+
+  async #flush(callers: Caller[]): Promise<void> {
+    const started = this.#clock.nowMs();
+    const rows = callers.length === 1 ? callers[0]!.rows : callers.flatMap((caller) => caller.rows);
+    const plan = this.#handOff.plan(rows);
+    try {
+      if (plan !== undefined) {
+        await this.#commitHandOff(callers, plan);
+      } else {
+        await this.#commit(callers, rows);
+      }
+    } catch (error) {
+      if (plan !== undefined) {
+        this.#handOff.failed(plan, this.#store.isAmbiguous(error));
+      }
+      await this.#commitEach(callers, error);
+    } finally {
+      callers.forEach((caller) => {
+        this.#waitingBytes -= caller.bytes;
+      });
+      this.#metrics.submit((this.#clock.nowMs() - started) / 1000, rows.length);
+    }
+  }
+
+  async #commitHandOff(callers: Caller[], plan: HandOffPlan): Promise<void> {
+    const { waiting, positionMin } = await this.#handOff.commit(plan);
+    this.#wake(waiting, positionMin);
+    this.#count(plan.rows);
+    callers.forEach((caller) => caller.resolve({ existingIds: [] }));
+    // The answers are on their way before the leases: a worker may well be faster than its submitter.
+    this.#handOff.deliver(plan);
+  }
+
+  async #commit(callers: Caller[], rows: SubmitRow[]): Promise<void> {
+    const { positionMin, existingIds } = await this.#store.submit(rows);
+    this.#wake(rows, positionMin);
+    const existing = new Set(existingIds);
+    this.#count(existing.size === 0 ? rows : rows.filter(({ job }) => !existing.has(job.id)));
+    for (const caller of callers) {
+      caller.resolve({ existingIds: existing.size === 0 ? [] : caller.rows.map(({ job }) => job.id).filter((id) => existing.has(id)) });
+    }
+  }
+
+  /** Something conflicted or was refused: each caller by itself, so that the others are answered as if nothing had been. */
+  async #commitEach(callers: Caller[], reason: unknown): Promise<void> {
+    try {
+      if (this.#store.isTransient(reason)) {
+        throw reason;
+      }
+      const results = await this.#store.submitEach(callers.map((caller) => caller.rows));
+      results.forEach((result, index) => {
+        const caller = callers[index]!;
+        if ('error' in result) {
+          caller.reject(new SkipleaseError('INVALID_ARGUMENT', 'REFUSED_BY_DATABASE', `The database refused the submit: ${result.error.message}`));
+        } else if (result.takenIds.length > 0) {
+          caller.reject(new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN',
+            `Job ${result.takenIds[0]} exists with another queue or type; nothing of this submit was created.`,
+            { metadata: { job_ids: result.takenIds.slice(0, 10).join(',') } }));
+        } else {
+          const existing = new Set(result.existingIds);
+          this.#wake(caller.rows, result.positionMin);
+          this.#count(caller.rows.filter(({ job }) => !existing.has(job.id)));
+          caller.resolve({ existingIds: result.existingIds });
+        }
+      });
+    } catch (error) {
+      this.#metrics.error('SUBMIT_FAILED');
+      callers.forEach((caller) => caller.reject(error));
+    }
+  }
+
+  #wake(rows: SubmitRow[], positionMin: bigint | null): void {
+    const submitted: Submitted = { ready: [], runAtMs: undefined };
+    const seen = new Set<number>();
+    for (const { job, queueId } of rows) {
+      if (job.runAtMs !== null) {
+        submitted.runAtMs = Math.min(submitted.runAtMs ?? Infinity, job.runAtMs);
+      } else if (positionMin !== null && !seen.has(queueId * 10 + job.priority)) {
+        seen.add(queueId * 10 + job.priority);
+        submitted.ready.push({ queueId, priority: job.priority, positionMin });
+      }
+    }
+    if (submitted.ready.length > 0 || submitted.runAtMs !== undefined) {
+      this.#submitted(submitted);
+    }
+  }
+
+  #count(rows: SubmitRow[]): void {
+    const byQueue = new Map<string, number>();
+    for (const { job } of rows) {
+      byQueue.set(job.queue, (byQueue.get(job.queue) ?? 0) + 1);
+    }
+    byQueue.forEach((count, queue) => this.#metrics.submittedJobs(queue, count));
+  }
+}

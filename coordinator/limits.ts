@@ -1,0 +1,20 @@
+/** Bounds that rooms share. Each queue, loop and buffer that has one names it. */
+
+/**
+ * A statement, and with it a coordinator's transaction, may last this long at most: milliseconds. The trailing low-water
+ * mark stays behind by twice this, so the two belong together.
+ */
+export const STATEMENT_TIMEOUT_MS = 5_000;
+
+/** Jobs that one submit carries at most. */
+export const SUBMIT_JOBS_MAX = 10_000;
+/** Jobs of submits that wait for their commit on one coordinator, before it says RESOURCE_EXHAUSTED. */
+export const SUBMIT_WAITING_JOBS_MAX = 100_000;
+/** Bytes of submits that wait for their commit, likewise. */
+export const SUBMIT_WAITING_BYTES_MAX = 256 * 1024 * 1024;
+/** Outcomes that wait for their commit on one coordinator, before it stops reading from its streams. */
+export const REPORT_WAITING_OUTCOMES_MAX = 50_000;
+/** Outcomes in one report. */
+export const REPORT_OUTCOMES_MAX = 10_000;
+/** Jobs of one lease, whatever the queue's settings say. */
+export const LEASE_JOBS_MAX = 1_000;

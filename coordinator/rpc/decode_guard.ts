@@ -1,0 +1,53 @@
+import { ServerInterceptingCall, ServerListenerBuilder } from '@grpc/grpc-js';
+import type { MethodDefinition, ServerInterceptor } from '@grpc/grpc-js';
+import { invalidArgument, SkipleaseError } from '../errors.ts';
+import type { StatusMapper } from './status.ts';
+
+/** Stands in for a request that could not be read. */
+class Unreadable {
+  readonly error: SkipleaseError;
+
+  constructor(error: SkipleaseError) {
+    this.error = error;
+  }
+}
+
+/** Methods of one service, by name: what grpc.Server.addService takes. */
+export type Methods = Record<string, MethodDefinition<any, any>>;
+
+/**
+ * grpc-js ends a call with INTERNAL when its request does not decode (truncated, a Duration of 2^60 seconds), and a
+ * message over its limit without details. Both are the caller's mistake: here they become a value, which the interceptor
+ * below turns into an answer, for every kind of call in one place.
+ */
+export function guardDecoding<Service extends object>(service: Service, receiveBytesMax: number): Service {
+  const guarded = Object.entries(service as Methods).map(([name, method]) => [name, {
+    ...method,
+    requestDeserialize: (bytes: Buffer) => {
+      if (bytes.byteLength > receiveBytesMax) {
+        return new Unreadable(new SkipleaseError('RESOURCE_EXHAUSTED', 'MESSAGE_TOO_LARGE',
+          `The message is ${bytes.byteLength} bytes long: at most ${receiveBytesMax} are accepted. Send less at once.`,
+          { violations: [{ field: '', description: `the message is ${bytes.byteLength} bytes long: at most ${receiveBytesMax} are accepted` }] }));
+      }
+      try {
+        return method.requestDeserialize(bytes) as unknown;
+      } catch (error) {
+        return new Unreadable(invalidArgument([{ field: '', description: `the message cannot be decoded: ${(error as Error).message}` }]));
+      }
+    },
+  }]);
+  return Object.fromEntries(guarded) as Service;
+}
+
+/** Answers what guardDecoding could not read, before any handler sees it. */
+export function answerUnreadable(statuses: StatusMapper): ServerInterceptor {
+  return (method, call) => new ServerInterceptingCall(call, {
+    start: (next) => next(new ServerListenerBuilder().withOnReceiveMessage((message: unknown, pass) => {
+      if (message instanceof Unreadable) {
+        call.sendStatus(statuses.forCall(message.error, method.path));
+      } else {
+        pass(message);
+      }
+    }).build()),
+  });
+}

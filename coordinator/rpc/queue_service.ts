@@ -1,0 +1,107 @@
+import { QueueServiceService } from '../../proto/gen/skiplease/v1/queue_service.ts';
+import type { Queue, QueueServiceServer } from '../../proto/gen/skiplease/v1/queue_service.ts';
+import type { Engine } from '../engine/engine.ts';
+import { awaitEarlierClaims } from '../store/await_claims.ts';
+import type { Pool } from '../store/pool.ts';
+import { queueDepths } from '../store/queue_depths.ts';
+import type { QueueDepthRow } from '../store/queue_depths.ts';
+import { changeQueue, getQueue, listQueues } from '../store/queues.ts';
+import type { QueueRow } from '../store/queues.ts';
+import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { checkQueueSettings } from './queue_settings.ts';
+import { toDuration } from './time.ts';
+import type { UnaryCalls } from './unary.ts';
+import { checkQueueName, noSuchQueue } from './validate.ts';
+
+const PAGE_SIZE = 100;
+const PAGE_SIZE_MAX = 1_000;
+const ANY_NAME = /^.{1,128}$/;
+
+export interface QueueServiceDependencies {
+  engine: Engine;
+  pool: Pool;
+  calls: UnaryCalls;
+}
+
+export { QueueServiceService as queueServiceDefinition };
+
+/** skiplease.v1.QueueService */
+export function queueService({ engine, pool, calls }: QueueServiceDependencies): QueueServiceServer {
+  /** `paused` set or cleared, on every coordinator, before the answer. */
+  const setPaused = async (given: string, paused: boolean) => {
+    const name = checkQueueName(given);
+    const queue = await changeQueue(pool, name, { paused });
+    if (queue === undefined) {
+      throw noSuchQueue(name);
+    }
+    engine.queuesChanged([queue.id]);
+    if (paused) {
+      await awaitEarlierClaims(pool);
+    }
+    return { queue: await withDepth(pool, queue) };
+  };
+
+  return {
+    listQueues: calls.ordinary(async (request) => {
+      const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
+      const rows = await listQueues(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize + 1);
+      const page = rows.slice(0, pageSize);
+      const depths = new Map((await queueDepths(pool, page.map(({ id }) => id))).map((depth) => [depth.queueId, depth]));
+      return {
+        queues: page.map((row) => message(row, depths.get(row.id)!)),
+        nextPageToken: rows.length > pageSize ? makePageToken(page.at(-1)!.name, []) : '',
+      };
+    }),
+
+    getQueue: calls.ordinary(async (request) => {
+      const name = checkQueueName(request.queue);
+      const queue = await getQueue(pool, name);
+      if (queue === undefined) {
+        throw noSuchQueue(name);
+      }
+      return { queue: await withDepth(pool, queue) };
+    }),
+
+    updateQueue: calls.ordinary(async (request) => {
+      const name = checkQueueName(request.queue);
+      const change = checkQueueSettings(request.settings);
+      // It comes into being now, if it is not there yet.
+      await engine.queue(name);
+      const queue = (await changeQueue(pool, name, change))!;
+      engine.queuesChanged([queue.id]);
+      return { queue: await withDepth(pool, queue) };
+    }),
+
+    pauseQueue: calls.ordinary(({ queue }) => setPaused(queue, true)),
+    resumeQueue: calls.ordinary(({ queue }) => setPaused(queue, false)),
+  };
+}
+
+async function withDepth(pool: Pool, queue: QueueRow): Promise<Queue> {
+  const [depth] = await queueDepths(pool, [queue.id]);
+  return message(queue, depth!);
+}
+
+function message(row: QueueRow, depth: QueueDepthRow): Queue {
+  return {
+    name: row.name,
+    paused: row.paused,
+    settings: {
+      leaseJobsMax: row.leaseJobsMax,
+      retryPolicy: {
+        maxAttempts: row.maxAttempts,
+        initialBackoff: toDuration(row.backoffInitialMs),
+        factor: row.backoffFactor,
+        maxBackoff: toDuration(row.backoffMaxMs),
+        jitter: row.backoffJitter,
+      },
+    },
+    depth: {
+      ready: depth.ready,
+      leased: depth.leased,
+      scheduled: depth.scheduled,
+      capped: depth.capped,
+      oldestReadyAge: depth.oldestReadyAgeMs === null ? undefined : toDuration(Math.max(depth.oldestReadyAgeMs, 0)),
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { ReflectionService } from '@grpc/reflection';
+import { service as healthService } from 'grpc-health-check';
+
+/**
+ * The contract as descriptors with their comments, so that grpcurl describes it in the words of the .proto files. Made by
+ * `npm run generate:descriptors`; a test compares it with them. It has google/rpc/error_details.proto, without which
+ * grpcurl could not print the details of errors.
+ */
+const DESCRIPTORS = new URL('./contract.binpb', import.meta.url);
+
+/** Server reflection, v1 and v1alpha, for our services and the health service. */
+export function reflection(): ReflectionService {
+  const contract = { fileDescriptorProtos: filesOf(readFileSync(DESCRIPTORS)) };
+  // The library takes what @grpc/proto-loader returns, and looks at the descriptors alone.
+  const all = { contract, health: Object.values(healthService)[0]!.requestType };
+  return new ReflectionService(all as unknown as ConstructorParameters<typeof ReflectionService>[0]);
+}
+
+/** Each google.protobuf.FileDescriptorProto of a FileDescriptorSet. */
+function filesOf(set: Uint8Array): Buffer[] {
+  const reader = new BinaryReader(set);
+  const files: Buffer[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 1) {
+      files.push(Buffer.from(reader.bytes()));
+    } else {
+      reader.skip(wireType);
+    }
+  }
+  return files;
+}

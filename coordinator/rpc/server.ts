@@ -1,0 +1,106 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { handleBidiStreamingCall } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { formatAddress } from '../config.ts';
+import type { ListenAddress } from '../config.ts';
+import type { Engine } from '../engine/engine.ts';
+import { SkipleaseError } from '../errors.ts';
+import type { Pool } from '../store/pool.ts';
+import { answerUnreadable, guardDecoding } from './decode_guard.ts';
+import { jobService, jobServiceDefinition } from './job_service.ts';
+import { queueService, queueServiceDefinition } from './queue_service.ts';
+import { reflection } from './reflection.ts';
+import type { StatusMapper } from './status.ts';
+import { UnaryCalls } from './unary.ts';
+import { JobWatcher } from './watch.ts';
+import { workerService, workerServiceDefinition } from './worker_service.ts';
+
+/** A message up to this many times the limit is read, to refuse it with details; beyond, grpc-js ends the call with the bare code. */
+const POLITE_FACTOR = 2;
+const STREAMS_PER_CONNECTION_MAX = 1_000;
+
+/** HTTP/2's own keepalive finds dead connections; that a worker is alive, its heartbeats say. Times in milliseconds. */
+const KEEPALIVE = {
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.http2.min_ping_interval_without_data_ms': 5_000,
+};
+
+export interface ServerDependencies {
+  engine: Engine;
+  pool: Pool;
+  statuses: StatusMapper;
+  payloadBytesMax: number;
+  receiveBytesMax: number;
+  /** WorkerService.Lease: rpc/lease_stream.ts. */
+  lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
+}
+
+export interface GrpcServer {
+  /** Where it listens, with the port that was taken. */
+  address: string;
+  /** Health says NOT_SERVING from now on: load balancers send nobody here any more. Calls go on. */
+  drain(): void;
+  /** Ends watches, lets the other calls finish within `deadlineMs`, cuts off what is left. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const SERVICES = ['', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.WorkerService'];
+
+/** Serves every service on one address. Rejects with FAILED_PRECONDITION when the port is taken. */
+export async function startServer(address: ListenAddress, dependencies: ServerDependencies): Promise<GrpcServer> {
+  const { engine, pool, statuses, payloadBytesMax, receiveBytesMax, lease } = dependencies;
+  const calls = new UnaryCalls(statuses);
+  const watcher = new JobWatcher(pool, statuses);
+  const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'SERVING'])));
+  const server = new Server({
+    ...KEEPALIVE,
+    'grpc.max_receive_message_length': receiveBytesMax * POLITE_FACTOR,
+    'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
+    interceptors: [answerUnreadable(statuses)],
+  });
+  server.addService(guardDecoding(jobServiceDefinition, receiveBytesMax), jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher }));
+  server.addService(guardDecoding(queueServiceDefinition, receiveBytesMax), queueService({ engine, pool, calls }));
+  server.addService(guardDecoding(workerServiceDefinition, receiveBytesMax), workerService({ pool, calls, lease }));
+  health.addToServer(server);
+  reflection().addToServer(server);
+  const port = await bind(server, address);
+  return {
+    address: formatAddress({ host: address.host, port }),
+    drain: () => SERVICES.forEach((name) => health.setStatus(name, 'NOT_SERVING')),
+    stop: async (deadlineMs) => {
+      watcher.stop();
+      await shutDown(server, deadlineMs);
+    },
+  };
+}
+
+function bind(server: Server, address: ListenAddress): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(formatAddress(address), ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) {
+        resolve(port);
+      } else {
+        const taken = error.message.includes('EADDRINUSE');
+        reject(new SkipleaseError('FAILED_PRECONDITION', 'GRPC_ADDRESS_UNUSABLE',
+          `Cannot serve gRPC on ${formatAddress(address)}: ${taken ? 'the port is taken, perhaps by another coordinator' : error.message}. `
+            + 'Set SKIPLEASE_GRPC_ADDRESS to another host:port (port 0 takes any free one).', { cause: error }));
+      }
+    });
+  });
+}
+
+function shutDown(server: Server, deadlineMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, deadlineMs);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,147 @@
+import type pg from 'pg';
+import { SkipleaseError } from '../errors.ts';
+import { connectHot } from './connection.ts';
+
+/** A prepared statement: one text, one name, one place. */
+export interface Statement {
+  name: string;
+  text: string;
+}
+
+/** A row as PostgreSQL's text form, column by column. */
+export type Row = (string | null)[];
+
+/** Told of every statement, for the metrics. */
+export type StatementObserver = (statement: string, seconds: number, failed: boolean) => void;
+
+const RAW = { getTypeParser: () => (value: unknown) => value };
+
+/**
+ * One connection for one kind of hot statement, opened when first used and again after it broke. Statements of one
+ * connection run one after the other: its owner waits for each.
+ */
+export class HotConnection {
+  readonly #databaseUrl: string;
+  readonly #purpose: string;
+  readonly #observe: StatementObserver;
+  #client: Promise<pg.Client> | undefined;
+  #closed = false;
+
+  constructor(databaseUrl: string, purpose: string, observe: StatementObserver) {
+    this.#databaseUrl = databaseUrl;
+    this.#purpose = purpose;
+    this.#observe = observe;
+  }
+
+  /** Runs one statement as a transaction of its own. */
+  async run(statement: Statement, values: unknown[]): Promise<Row[]> {
+    const client = await this.#connected();
+    const started = performance.now();
+    let failed = true;
+    try {
+      const result = await query(client, statement, values);
+      failed = false;
+      return result;
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      this.#observe(statement.name, (performance.now() - started) / 1000, failed);
+    }
+  }
+
+  /** Runs `work` between BEGIN and COMMIT; rolls back when it throws. A failed COMMIT is ambiguous and reported as such. */
+  async transaction<Result>(name: string, work: (run: TransactionRun) => Promise<Result>): Promise<Result> {
+    const client = await this.#connected();
+    const started = performance.now();
+    let failed = true;
+    try {
+      await client.query('begin');
+      let result: Result;
+      try {
+        result = await work((statement, values = []) => query(client, statement, values));
+      } catch (error) {
+        await client.query('rollback').catch(() => this.#drop());
+        throw error;
+      }
+      await client.query('commit');
+      failed = false;
+      return result;
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      this.#observe(name, (performance.now() - started) / 1000, failed);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = this.#client;
+    this.#client = undefined;
+    await (await client?.catch(() => undefined))?.end().catch(() => {});
+  }
+
+  #connected(): Promise<pg.Client> {
+    if (this.#closed) {
+      return Promise.reject(new SkipleaseError('UNAVAILABLE', 'SHUTTING_DOWN', 'The coordinator is shutting down.'));
+    }
+    this.#client ??= this.#open();
+    return this.#client;
+  }
+
+  async #open(): Promise<pg.Client> {
+    try {
+      const client = await connectHot(this.#databaseUrl, this.#purpose);
+      client.on('end', () => this.#drop());
+      client.on('error', () => this.#drop());
+      return client;
+    } catch (error) {
+      this.#client = undefined;
+      throw this.#failure(error);
+    }
+  }
+
+  /** The next use opens a new connection. */
+  #drop(): void {
+    const client = this.#client;
+    this.#client = undefined;
+    void client?.then((open) => open.end()).catch(() => {});
+  }
+
+  #failure(error: unknown): unknown {
+    if (isConnectionFailure(error)) {
+      this.#drop();
+    }
+    return error;
+  }
+}
+
+export type TransactionRun = (statement: Statement | string, values?: unknown[]) => Promise<Row[]>;
+
+async function query(client: pg.Client, statement: Statement | string, values: unknown[]): Promise<Row[]> {
+  const config = typeof statement === 'string'
+    ? { text: statement, values, rowMode: 'array' as const, types: RAW }
+    : { name: statement.name, text: statement.text, values, rowMode: 'array' as const, types: RAW };
+  const result = await client.query<Row>(config);
+  return result.rows;
+}
+
+/** The five characters of PostgreSQL's error code, when the server answered with one. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && 'severity' in (error as object) ? code : undefined;
+}
+
+/** No answer came, or the connection ended: whether the statement took effect is not known. */
+export function isConnectionFailure(error: unknown): boolean {
+  if (error instanceof SkipleaseError) {
+    return error.code === 'UNAVAILABLE';
+  }
+  const state = sqlState(error);
+  return state === undefined || state.startsWith('08') || state.startsWith('57P') || state === '25P03';
+}
+
+/** The database is in no condition to say yes or no now: the same statement may pass later. */
+export function isTransient(error: unknown): boolean {
+  const state = sqlState(error);
+  return isConnectionFailure(error) || state === '25006' || /^(40|53|55|57|58|XX)/.test(state!);
+}

@@ -1,0 +1,55 @@
+import type pg from 'pg';
+import { connect } from './connection.ts';
+
+const CHANNEL = 'skiplease';
+
+/** A line to the other coordinators: hints only, never the truth. Lost ones are made up for by scans. */
+export class NotifyConnection {
+  readonly #databaseUrl: string;
+  readonly #received: (payload: string) => void;
+  /** Called each time that listening (re)starts: whatever was said meanwhile is lost. */
+  readonly #listening: () => void;
+  #client: Promise<pg.Client> | undefined;
+
+  constructor(databaseUrl: string, received: (payload: string) => void, listening: () => void) {
+    this.#databaseUrl = databaseUrl;
+    this.#received = received;
+    this.#listening = listening;
+  }
+
+  /** Listens, if it does not yet. */
+  async listen(): Promise<void> {
+    this.#client ??= this.#open();
+    await this.#client;
+  }
+
+  /** Never inside somebody's transaction: a NOTIFY there would serialise commits. At most 8,000 bytes. */
+  async send(payload: string): Promise<void> {
+    await this.listen();
+    await (await this.#client!).query('select pg_notify($1, $2)', [CHANNEL, payload]);
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    await (await client?.catch(() => undefined))?.end().catch(() => {});
+  }
+
+  async #open(): Promise<pg.Client> {
+    try {
+      const client = await connect(this.#databaseUrl, 'notify');
+      const lost = () => {
+        this.#client = undefined;
+      };
+      client.on('end', lost);
+      client.on('error', lost);
+      client.on('notification', ({ payload }) => this.#received(payload ?? ''));
+      await client.query(`listen ${CHANNEL}`);
+      this.#listening();
+      return client;
+    } catch (error) {
+      this.#client = undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { QueueSettings } from '../engine/types.ts';
+import { int4Array, textArray } from './binary.ts';
+import type { HotConnection, Row, Statement } from './hot_connection.ts';
+
+const COLUMNS = 'id, name, paused, lease_jobs_max, max_attempts, backoff_initial_ms, backoff_factor, backoff_max_ms, backoff_jitter';
+
+const CREATE: Statement = {
+  name: 'create_queues',
+  text: `insert into skiplease.queue (name) select unnest($1::text[]) on conflict (name) do nothing`,
+};
+
+const BY_NAME: Statement = {
+  name: 'queues_by_name',
+  text: `select ${COLUMNS} from skiplease.queue where name = any($1::text[])`,
+};
+
+const BY_ID: Statement = {
+  name: 'queues_by_id',
+  text: `select ${COLUMNS} from skiplease.queue where id = any($1::int4[])`,
+};
+
+/** Settings of these queues, made with the defaults where they are new. */
+export async function createQueues(connection: HotConnection, names: string[]): Promise<QueueSettings[]> {
+  // Look first: an insert that conflicts burns a number of the identity.
+  const found = (await connection.run(BY_NAME, [textArray(names)])).map(settings);
+  const known = new Set(found.map(({ name }) => name));
+  const missing = names.filter((name) => !known.has(name)).sort();
+  if (missing.length === 0) {
+    return found;
+  }
+  await connection.run(CREATE, [textArray(missing)]);
+  return (await connection.run(BY_NAME, [textArray(names)])).map(settings);
+}
+
+/** Settings of the queues with these numbers. */
+export async function queuesById(connection: HotConnection, queueIds: number[]): Promise<QueueSettings[]> {
+  return (await connection.run(BY_ID, [int4Array(queueIds)])).map(settings);
+}
+
+function settings(row: Row): QueueSettings {
+  return {
+    id: Number(row[0]),
+    name: row[1]!,
+    paused: row[2] === 't',
+    leaseJobsMax: Number(row[3]),
+    retry: {
+      maxAttempts: Number(row[4]),
+      initialMs: Number(row[5]),
+      factor: Number(row[6]),
+      maxMs: Number(row[7]),
+      jitter: Number(row[8]),
+    },
+  };
+}

@@ -1,0 +1,151 @@
+import { int4Array, int8Array, textArray, uuidArray } from './binary.ts';
+import { Bits } from '../engine/bits.ts';
+import type { HotConnection, Statement } from './hot_connection.ts';
+
+/** One worker's stream, as others see it. */
+export interface SessionRow {
+  sessionId: string;
+  workerId: string;
+  instanceId: string;
+  queues: string[];
+  windowJobs: number;
+  sdk: string;
+  sdkVersion: string;
+}
+
+const HELLO: Statement = {
+  name: 'hello',
+  text: `insert into skiplease.session (id, coordinator_id, worker_id, instance_id, queues, window_jobs, sdk, sdk_version, connected_at)
+    select i.id, $8::uuid, i.worker_id, i.instance_id, string_to_array(i.queues, ','), i.window_jobs, i.sdk, i.sdk_version, skiplease.now()
+      from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::text[], $7::text[])
+             as i (id, worker_id, instance_id, queues, window_jobs, sdk, sdk_version)
+    on conflict (id) do nothing`,
+};
+
+/** Many hellos in one statement. */
+export async function insertSessions(connection: HotConnection, coordinatorId: string, sessions: SessionRow[]): Promise<void> {
+  await connection.run(HELLO, [
+    uuidArray(sessions.map(({ sessionId }) => sessionId)),
+    textArray(sessions.map(({ workerId }) => workerId)),
+    textArray(sessions.map(({ instanceId }) => instanceId)),
+    textArray(sessions.map(({ queues }) => queues.join(','))),
+    int4Array(sessions.map(({ windowJobs }) => windowJobs)),
+    textArray(sessions.map(({ sdk }) => sdk)),
+    textArray(sessions.map(({ sdkVersion }) => sdkVersion)),
+    coordinatorId,
+  ]);
+}
+
+const BYE: Statement = {
+  name: 'bye',
+  text: `delete from skiplease.session where id = any($1::uuid[]) and coordinator_id = $2::uuid`,
+};
+
+/** Many goodbyes in one statement. */
+export async function deleteSessions(connection: HotConnection, coordinatorId: string, sessionIds: string[]): Promise<void> {
+  await connection.run(BYE, [uuidArray(sessionIds), coordinatorId]);
+}
+
+/** A lease that a worker goes on with under a new session. */
+export interface ResumedLease {
+  leaseId: bigint;
+  secret: bigint;
+  queueId: number;
+  grantedAtMs: number;
+  jobIds: string[];
+  attempts: number[];
+  settled: Bits;
+  /** By place in jobIds. */
+  bytes: number[];
+}
+
+const RESUME: Statement = {
+  name: 'resume',
+  text: `
+  with mine as materialized (
+    select l.id, i.session_id from unnest($1::int8[], $2::int8[], $3::uuid[]) as i (id, secret, session_id)
+     cross join lateral (select id from skiplease.lease where id = i.id and secret = i.secret for no key update) l
+     order by l.id
+  ),
+  moved as (
+    update skiplease.lease l set session_id = mine.session_id, coordinator_id = $4::uuid from mine where l.id = mine.id
+    returning l.*
+  )
+  select m.id, m.secret, m.queue_id, date_part('epoch', m.granted_at) * 1000, array_to_string(m.job_ids, ','),
+         array_to_string(m.attempts, ','), m.settled,
+         (select string_agg(coalesce(j.bytes, 0)::text, ',' order by u.place)
+            from unnest(m.job_ids) with ordinality u (id, place)
+            left join lateral (select skiplease.job_bytes(payload, headers) as bytes from skiplease.job where id = u.id offset 0) j on true)
+    from moved m`,
+};
+
+/** The tokens prove the hold: whoever names one moves the lease to its own session, on whatever coordinator. */
+export async function resumeLeases(
+  connection: HotConnection,
+  coordinatorId: string,
+  held: { leaseId: bigint; secret: bigint; sessionId: string }[],
+): Promise<ResumedLease[]> {
+  const inOrder = held.toSorted((a, b) => (a.leaseId < b.leaseId ? -1 : 1));
+  const rows = await connection.run(RESUME, [
+    int8Array(inOrder.map(({ leaseId }) => leaseId)),
+    int8Array(inOrder.map(({ secret }) => secret)),
+    uuidArray(inOrder.map(({ sessionId }) => sessionId)),
+    coordinatorId,
+  ]);
+  return rows.map((row) => ({
+    leaseId: BigInt(row[0]!),
+    secret: BigInt(row[1]!),
+    queueId: Number(row[2]),
+    grantedAtMs: Number(row[3]),
+    jobIds: row[4]!.split(','),
+    attempts: row[5]!.split(',').map(Number),
+    settled: Bits.parse(row[6]!),
+    bytes: row[7]!.split(',').map(Number),
+  }));
+}
+
+/** A session that its instance has left behind, with the leases that stand in its name. */
+export interface EarlierSession {
+  sessionId: string;
+  coordinatorId: string;
+  leaseIds: bigint[];
+}
+
+const EARLIER: Statement = {
+  name: 'earlier_sessions',
+  text: `select s.id, (select array_to_string(array_agg(l.id), ',') from skiplease.lease l where l.session_id = s.id), s.coordinator_id
+    from unnest($1::text[]) i (instance_id)
+    cross join lateral (select id, coordinator_id from skiplease.session where instance_id = i.instance_id and id <> all($2::uuid[]) offset 0) s`,
+};
+
+/** What the instances' earlier sessions still hold: after a resume, all that they did not name. */
+export async function earlierSessions(connection: HotConnection, sessions: { instanceId: string; sessionId: string }[]): Promise<EarlierSession[]> {
+  const rows = await connection.run(EARLIER, [
+    textArray(sessions.map(({ instanceId }) => instanceId)),
+    uuidArray(sessions.map(({ sessionId }) => sessionId)),
+  ]);
+  return rows.map((row) => ({ sessionId: row[0]!, leaseIds: row[1] ? row[1].split(',').map(BigInt) : [], coordinatorId: row[2]! }));
+}
+
+const FORGET: Statement = { name: 'forget_sessions', text: 'delete from skiplease.session where id = any($1::uuid[])' };
+
+/** Removes sessions whoever's they are: replaced ones of an instance, or those of a dead coordinator. */
+export async function forgetSessions(connection: HotConnection, sessionIds: string[]): Promise<void> {
+  await connection.run(FORGET, [uuidArray(sessionIds)]);
+}
+
+const LEASES_OF_SESSIONS: Statement = {
+  name: 'leases_of_sessions',
+  text: `select l.id, i.id from unnest($1::uuid[]) i (id)
+    cross join lateral (select id from skiplease.lease where session_id = i.id and coordinator_id = $2::uuid offset 0) l`,
+};
+
+/** What sessions of this coordinator hold: nothing of what was resumed elsewhere meanwhile. */
+export async function leasesOfSessions(
+  connection: HotConnection,
+  coordinatorId: string,
+  sessionIds: string[],
+): Promise<{ leaseId: bigint; sessionId: string }[]> {
+  const rows = await connection.run(LEASES_OF_SESSIONS, [uuidArray(sessionIds), coordinatorId]);
+  return rows.map((row) => ({ leaseId: BigInt(row[0]!), sessionId: row[1]! }));
+}

@@ -1,0 +1,105 @@
+import type { Bits } from '../engine/bits.ts';
+import { byteaArray, int2Array, int8Array, textArray, uuidArray, varbitArray } from './binary.ts';
+import type { HotConnection, Statement } from './hot_connection.ts';
+
+/** Successes reported under one lease, and what this coordinator knows of the lease. */
+export interface LeaseSettle {
+  leaseId: bigint;
+  secret: bigint;
+  /** The bits that must be set now, no more and no fewer, for the settle to count. */
+  expected: Bits;
+  /** The bits that it sets. */
+  add: Bits;
+}
+
+export interface SucceededRow {
+  jobId: string;
+  leaseId: bigint;
+  attempt: number;
+  result: Uint8Array | null;
+  resultType: string | null;
+}
+
+/**
+ * The common case, many sessions' successes in one statement and one commit: compare-and-set on each lease's mask, then
+ * the outcomes. All leases must be as expected, or the statement ends with REFUSED and settleCarefully locks, looks and
+ * decides job by job. (All or nothing spares a join of outcomes with leases.) UPDATE takes no more than FOR NO KEY UPDATE,
+ * so an application's transaction that completes jobs of a lease in SQL holds up nobody.
+ *
+ * Leases that an earlier flush settled to the end are deleted in passing, where nobody holds them.
+ *
+ * Measured, leases of 500: reports of 10 to 50 jobs settle at 81k to 111k jobs/s with a mask, 26k by taking ids out of
+ * the array; reports of one job at 16k to 25k against 3k.
+ */
+const SETTLE: Statement = {
+  name: 'settle',
+  text: `
+  with fenced as (
+    update skiplease.lease l set settled = l.settled | i.added
+      from unnest($1::int8[], $2::int8[], $3::varbit[], $4::varbit[]) as i (lease_id, secret, expected, added)
+     where l.id = i.lease_id and l.secret = i.secret and l.settled = i.expected
+    returning l.id
+  ),
+  done as (
+    insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, result_type, result)
+    select o.job_id, o.lease_id, c.now, 4, o.attempt, o.result_type, o.result
+      from (select skiplease.now() as now) c,
+           unnest($5::uuid[], $6::int8[], $7::int2[], $8::text[], $9::bytea[]) as o (job_id, lease_id, attempt, result_type, result)
+     where (select count(*) from fenced) = cardinality($1::int8[])
+    on conflict (job_id) do nothing
+    returning job_id
+  ),
+  swept as (
+    delete from skiplease.lease where id = any(array(
+      select id from skiplease.lease where id = any($10::int8[]) and bit_count(settled) = length(settled) for update skip locked))
+  )
+  select case when (select count(*) from fenced) <> cardinality($1::int8[]) then skiplease.refuse('lease is not as expected') end,
+         case when (select count(*) from done) <> cardinality($5::uuid[]) then (select array_to_string(array_agg(job_id), ',') from done) end`,
+};
+
+/** The ids that this statement ended; undefined: all of them. The rest had an outcome before. */
+export async function settle(
+  connection: HotConnection,
+  leases: LeaseSettle[],
+  rows: SucceededRow[],
+  finishedLeaseIds: bigint[],
+): Promise<Set<string> | undefined> {
+  const [row] = await connection.run(SETTLE, [
+    int8Array(leases.map(({ leaseId }) => leaseId)),
+    int8Array(leases.map(({ secret }) => secret)),
+    varbitArray(leases.map(({ expected }) => expected)),
+    varbitArray(leases.map(({ add }) => add)),
+    uuidArray(rows.map(({ jobId }) => jobId)),
+    int8Array(rows.map(({ leaseId }) => leaseId)),
+    int2Array(rows.map(({ attempt }) => attempt)),
+    textArray(rows.map(({ resultType }) => resultType)),
+    byteaArray(rows.map(({ result }) => result)),
+    int8Array(finishedLeaseIds),
+  ]);
+  const accepted = row![1];
+  return accepted === null ? undefined : new Set(accepted === '' ? [] : accepted!.split(','));
+}
+
+const SWEEP: Statement = {
+  name: 'sweep_leases',
+  text: `delete from skiplease.lease where id = any(array(
+      select id from skiplease.lease where id = any($1::int8[]) and bit_count(settled) = length(settled) for update skip locked))
+    returning id`,
+};
+
+/** Deletes leases that are settled to the end; the ones that somebody locks stay for later. Returns the deleted. */
+export async function sweepLeases(connection: HotConnection, leaseIds: bigint[]): Promise<bigint[]> {
+  return (await connection.run(SWEEP, [int8Array(leaseIds)])).map((row) => BigInt(row[0]!));
+}
+
+
+const SWEEP_ALL: Statement = {
+  name: 'sweep_all_leases',
+  text: `delete from skiplease.lease where id in (
+      select id from skiplease.lease where bit_count(settled) = length(settled) limit 1000 for update skip locked)`,
+};
+
+/** Settled leases that a coordinator which is gone has left. */
+export async function sweepAllLeases(connection: HotConnection): Promise<void> {
+  await connection.run(SWEEP_ALL, []);
+}

@@ -1,0 +1,219 @@
+import { Bits } from '../engine/bits.ts';
+import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray, varbitArray } from './binary.ts';
+import type { Statement, TransactionRun } from './hot_connection.ts';
+
+/** A lease as it stands under our lock. */
+export interface LockedLease {
+  leaseId: bigint;
+  secret: bigint;
+  queueId: number;
+  sessionId: string;
+  coordinatorId: string;
+  workerId: string;
+  grantedAtMs: number;
+  jobIds: string[];
+  attempts: number[];
+  priorities: number[];
+  settled: Bits;
+}
+
+/** What is on record about a job, looked up once its lease is locked. */
+export interface JobFacts {
+  queueId: number;
+  maxAttempts: number | null;
+  bytes: number;
+  outcome: { state: number; leaseId: bigint | null } | undefined;
+  /** Leases under which attempts of it failed or expired. */
+  attemptLeaseIds: bigint[];
+}
+
+const LOCKED_COLUMNS = `l.id, l.secret, l.queue_id, l.session_id, l.coordinator_id, date_part('epoch', l.granted_at) * 1000,
+  array_to_string(l.job_ids, ','), array_to_string(l.attempts, ','), array_to_string(l.priorities, ','), l.settled,
+  (select s.worker_id from skiplease.session s where s.id = l.session_id)`;
+
+/** To give jobs back: waits for nobody. What somebody else holds is left out, for the caller to come back to. */
+const LOCK_TO_GIVE_BACK: Statement = {
+  name: 'lock_leases_skip',
+  text: `select ${LOCKED_COLUMNS} from skiplease.lease l where l.id = any($1::int8[]) order by l.id for update of l skip locked`,
+};
+
+/** To settle for good: compatible with an application's transaction that completes jobs of the lease in SQL. */
+const LOCK_TO_SETTLE: Statement = {
+  name: 'lock_leases',
+  text: `select ${LOCKED_COLUMNS} from skiplease.lease l where l.id = any($1::int8[]) order by l.id for no key update of l`,
+};
+
+const WHICH_EXIST: Statement = { name: 'leases_exist', text: 'select id from skiplease.lease where id = any($1::int8[])' };
+
+/** Locks leases in id order. `busy`: they exist, but somebody holds them. */
+export async function lockLeases(
+  run: TransactionRun,
+  leaseIds: bigint[],
+  purpose: 'settle' | 'give back',
+): Promise<{ locked: Map<bigint, LockedLease>; busy: Set<bigint> }> {
+  const rows = await run(purpose === 'settle' ? LOCK_TO_SETTLE : LOCK_TO_GIVE_BACK, [int8Array(leaseIds)]);
+  const locked = new Map<bigint, LockedLease>();
+  for (const row of rows) {
+    locked.set(BigInt(row[0]!), {
+      leaseId: BigInt(row[0]!),
+      secret: BigInt(row[1]!),
+      queueId: Number(row[2]),
+      sessionId: row[3]!,
+      coordinatorId: row[4]!,
+      grantedAtMs: Number(row[5]),
+      jobIds: row[6]!.split(','),
+      attempts: row[7]!.split(',').map(Number),
+      priorities: row[8]!.split(',').map(Number),
+      settled: Bits.parse(row[9]!),
+      workerId: row[10] ?? '',
+    });
+  }
+  const missing = leaseIds.filter((id) => !locked.has(id));
+  const busy = missing.length === 0 || purpose === 'settle' ? [] : await run(WHICH_EXIST, [int8Array(missing)]);
+  return { locked, busy: new Set(busy.map((row) => BigInt(row[0]!))) };
+}
+
+const LOOK: Statement = {
+  name: 'look_at_jobs',
+  text: `
+  select i.id, j.queue_id, j.max_attempts, j.bytes + coalesce(p.bytes, 0), o.state, o.lease_id,
+         (select array_to_string(array_agg(lease_id), ',') from skiplease.attempt a where a.job_id = i.id)
+    from unnest($1::uuid[]) i (id)
+   cross join lateral (select queue_id, max_attempts, skiplease.job_bytes(payload, headers) as bytes
+                         from skiplease.job where id = i.id offset 0) j
+    left join lateral (select state, lease_id from skiplease.outcome where job_id = i.id offset 0) o on true
+    left join lateral (select octet_length(checkpoint) as bytes from skiplease.progress where job_id = i.id offset 0) p on true`,
+};
+
+/** What is on record about these jobs; a job that does not exist is left out. */
+export async function lookAtJobs(run: TransactionRun, jobIds: string[]): Promise<Map<string, JobFacts>> {
+  const rows = await run(LOOK, [uuidArray(jobIds)]);
+  return new Map(
+    rows.map((row) => [
+      row[0]!,
+      {
+        queueId: Number(row[1]),
+        maxAttempts: row[2] === null ? null : Number(row[2]),
+        bytes: Number(row[3]),
+        outcome: row[4] === null ? undefined : { state: Number(row[4]), leaseId: row[5] === null ? null : BigInt(row[5]!) },
+        attemptLeaseIds: row[6] ? row[6].split(',').map(BigInt) : [],
+      },
+    ]),
+  );
+}
+
+/** A job that ends for good. */
+export interface OutcomeRow {
+  jobId: string;
+  leaseId: bigint;
+  state: 4 | 5;
+  attempt: number;
+  result: Uint8Array | null;
+  resultType: string | null;
+}
+
+/** A try that failed (1) or expired (2). */
+export interface AttemptRow {
+  jobId: string;
+  number: number;
+  leaseId: bigint;
+  state: 1 | 2;
+  startedAtMs: number;
+  workerId: string;
+  code: string;
+  message: string;
+  details: string;
+}
+
+/** A job that goes back in line: after a delay, or at once (delayMs 0). */
+export interface ReturnRow {
+  jobId: string;
+  queueId: number;
+  bytes: number;
+  priority: number;
+  attempt: number;
+  delayMs: number;
+}
+
+export interface Decisions {
+  masks: { leaseId: bigint; add: Bits }[];
+  outcomes: OutcomeRow[];
+  attempts: AttemptRow[];
+  returns: ReturnRow[];
+}
+
+/** Applies what was decided under the locks. Positions come from the sequence, so a returned job is never below a mark. */
+const WRITE: Statement = {
+  name: 'write_decisions',
+  text: `
+  with clock as materialized (select skiplease.now() as now),
+  marked as (
+    update skiplease.lease l set settled = l.settled | i.added
+      from unnest($1::int8[], $2::varbit[]) as i (lease_id, added) where l.id = i.lease_id
+  ),
+  ended as (
+    insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, result_type, result)
+    select o.job_id, o.lease_id, clock.now, o.state, o.attempt, o.result_type, o.result
+      from unnest($3::uuid[], $4::int8[], $5::int2[], $6::int2[], $7::text[], $8::bytea[])
+             as o (job_id, lease_id, state, attempt, result_type, result), clock
+    on conflict (job_id) do nothing
+    returning job_id
+  ),
+  forgotten as (
+    delete from skiplease.progress where job_id = any($3::uuid[])
+  ),
+  tried as (
+    insert into skiplease.attempt (job_id, number, lease_id, state, started_at, ended_at, worker_id, error_code, error_message, error_details)
+    select a.job_id, a.number, a.lease_id, a.state, a.started_at, clock.now, a.worker_id, a.code, a.message, a.details
+      from unnest($9::uuid[], $10::int2[], $11::int8[], $12::int2[], $13::timestamptz[], $14::text[], $15::text[], $16::text[], $17::text[])
+             as a (job_id, number, lease_id, state, started_at, worker_id, code, message, details), clock
+  ),
+  back as materialized (
+    select * from unnest($18::uuid[], $19::int4[], $20::int4[], $21::int2[], $22::int2[], $23::int8[])
+      as r (job_id, queue_id, bytes, priority, attempt, delay_ms)
+  ),
+  waiting as (
+    insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)
+    select nextval('skiplease.position'), job_id, clock.now, queue_id, bytes, priority, attempt, true from back, clock where delay_ms = 0
+    returning "position"
+  ),
+  timed as (
+    insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt)
+    select job_id, clock.now + delay_ms * interval '1 millisecond', queue_id, bytes, priority, attempt from back, clock where delay_ms > 0
+  )
+  select (select array_to_string(array_agg(job_id), ',') from ended), (select min("position") from waiting)`,
+};
+
+/** Returns the ids that got their outcome by this, and the lowest new position in ready. */
+export async function writeDecisions(run: TransactionRun, decisions: Decisions): Promise<{ ended: Set<string>; positionMin: bigint | null }> {
+  const { masks, outcomes, attempts, returns } = decisions;
+  const [row] = await run(WRITE, [
+    int8Array(masks.map(({ leaseId }) => leaseId)),
+    varbitArray(masks.map(({ add }) => add)),
+    uuidArray(outcomes.map(({ jobId }) => jobId)),
+    int8Array(outcomes.map(({ leaseId }) => leaseId)),
+    int2Array(outcomes.map(({ state }) => state)),
+    int2Array(outcomes.map(({ attempt }) => attempt)),
+    textArray(outcomes.map(({ resultType }) => resultType)),
+    byteaArray(outcomes.map(({ result }) => result)),
+    uuidArray(attempts.map(({ jobId }) => jobId)),
+    int2Array(attempts.map(({ number }) => number)),
+    int8Array(attempts.map(({ leaseId }) => leaseId)),
+    int2Array(attempts.map(({ state }) => state)),
+    timestampArray(attempts.map(({ startedAtMs }) => startedAtMs)),
+    textArray(attempts.map(({ workerId }) => workerId)),
+    textArray(attempts.map(({ code }) => code)),
+    textArray(attempts.map(({ message }) => message)),
+    textArray(attempts.map(({ details }) => details)),
+    uuidArray(returns.map(({ jobId }) => jobId)),
+    int4Array(returns.map(({ queueId }) => queueId)),
+    int4Array(returns.map(({ bytes }) => bytes)),
+    int2Array(returns.map(({ priority }) => priority)),
+    int2Array(returns.map(({ attempt }) => attempt)),
+    int8Array(returns.map(({ delayMs }) => Math.ceil(delayMs))),
+  ]);
+  return {
+    ended: new Set(row![0] ? row![0].split(',') : []),
+    positionMin: row![1] === null ? null : BigInt(row![1]!),
+  };
+}

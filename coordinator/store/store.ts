@@ -1,0 +1,238 @@
+import type { NewJob, QueueSettings } from '../engine/types.ts';
+import { SkipleaseError } from '../errors.ts';
+import { claim, type ClaimQueue, type ClaimResult } from './claim.ts';
+import * as coordinators from './coordinators.ts';
+import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
+import { HotConnection, isConnectionFailure, isTransient, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
+import { scanLevels, type Level } from './levels.ts';
+import { ensurePartitions } from './partitions.ts';
+import { connect } from './connection.ts';
+import { saveProgress, sweepProgress, type ProgressRow } from './progress.ts';
+import { promote } from './promote.ts';
+import { createQueues, queuesById } from './queue_settings.ts';
+import * as sessions from './sessions.ts';
+import { settle, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
+import { lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { REFUSED, submit, submitOneCaller, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
+
+export type { TransactionRun };
+
+/** The least that the store and the engine need of a log. */
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  debug(fields: object, message: string): void;
+}
+
+/** Every hot statement, each on the connection of its kind: what is submitted never waits for what is settled. */
+export class Store {
+  readonly log: Log;
+  readonly #databaseUrl: string;
+  readonly #submit: HotConnection;
+  readonly #claim: HotConnection;
+  readonly #settle: HotConnection;
+  readonly #mend: HotConnection;
+  /** Hellos, queues, promotion, progress, scans: single statements, none of them on a job's common path. */
+  readonly #rare: HotConnection;
+  /** The heartbeat waits for nothing. */
+  readonly #pulse: HotConnection;
+
+  constructor(databaseUrl: string, log: Log, observe: StatementObserver) {
+    this.#databaseUrl = databaseUrl;
+    this.log = log;
+    const connection = (purpose: string) => new HotConnection(databaseUrl, purpose, observe);
+    this.#submit = connection('submit');
+    this.#claim = connection('claim');
+    this.#settle = connection('settle');
+    this.#mend = connection('mend');
+    this.#rare = connection('rare');
+    this.#pulse = connection('pulse');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#submit, this.#claim, this.#settle, this.#mend, this.#rare, this.#pulse].map((connection) => connection.close()));
+  }
+
+  isTransient(error: unknown): boolean {
+    return isTransient(error);
+  }
+
+  /** Whether the statement took effect is not known. */
+  isAmbiguous(error: unknown): boolean {
+    return isConnectionFailure(error);
+  }
+
+  /** skiplease.refuse() ended the statement: something was not as the fast way needs it. */
+  isRefused(error: unknown): boolean {
+    return sqlState(error) === REFUSED;
+  }
+
+  submit(rows: SubmitRow[]): Promise<SubmitCommit> {
+    return this.#withPartitions(() => submit(this.#submit, rows));
+  }
+
+  /** Several callers in one transaction, each in a savepoint of its own: one that conflicts or is refused takes no other with it. */
+  submitEach(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
+    return this.#withPartitions(() =>
+      this.#submit.transaction('submit_each', async (run) => {
+        const results: (CallerSubmit | { error: Error })[] = [];
+        for (const rows of callers) {
+          await run('savepoint caller');
+          try {
+            const result = await submitOneCaller(run, rows);
+            if (result.takenIds.length > 0) {
+              await run('rollback to savepoint caller');
+            }
+            await run('release savepoint caller');
+            results.push(result);
+          } catch (error) {
+            if (isTransient(error) || isMissingPartition(error)) {
+              throw error;
+            }
+            await run('rollback to savepoint caller');
+            results.push({ error: error as Error });
+          }
+        }
+        return results;
+      }),
+    );
+  }
+
+  handOff(coordinatorId: string, rows: SubmitRow[], slots: HandOffSlot[], levels: LevelMark[]): Promise<HandOffCommit> {
+    return this.#withPartitions(() => handOff(this.#submit, coordinatorId, rows, slots, levels));
+  }
+
+  claim(coordinatorId: string, queues: ClaimQueue[]): Promise<ClaimResult> {
+    return claim(this.#claim, coordinatorId, queues);
+  }
+
+  settle(leases: LeaseSettle[], rows: SucceededRow[], finishedLeaseIds: bigint[]): Promise<Set<string> | undefined> {
+    return this.#withPartitions(() => settle(this.#settle, leases, rows, finishedLeaseIds));
+  }
+
+  sweepLeases(leaseIds: bigint[]): Promise<bigint[]> {
+    return sweepLeases(this.#rare, leaseIds);
+  }
+
+  sweepAllLeases(): Promise<void> {
+    return sweepAllLeases(this.#rare);
+  }
+
+  /** A transaction that locks, looks and decides. */
+  mend<Result>(work: (run: TransactionRun) => Promise<Result>): Promise<Result> {
+    return this.#withPartitions(() => this.#mend.transaction('mend', work));
+  }
+
+  lockLeases = lockLeases;
+  lookAtJobs = lookAtJobs;
+  writeDecisions = writeDecisions;
+  lockExpired = coordinators.lockExpired;
+
+  /** Jobs that are committed together with an outcome. An id that is taken by another job refuses both. */
+  async submitFollowUps(run: TransactionRun, rows: SubmitRow[]): Promise<void> {
+    const { takenIds } = await submitOneCaller(run, rows);
+    if (takenIds.length > 0) {
+      throw new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN', `The follow-up job ${takenIds[0]} exists with another queue or type.`);
+    }
+  }
+
+  createQueues(names: string[]): Promise<QueueSettings[]> {
+    return createQueues(this.#rare, names);
+  }
+
+  queuesById(queueIds: number[]): Promise<QueueSettings[]> {
+    return queuesById(this.#rare, queueIds);
+  }
+
+  promote(): Promise<{ levels: Level[]; jobs: number }> {
+    return promote(this.#rare);
+  }
+
+  scanLevels(): Promise<Level[]> {
+    return scanLevels(this.#rare);
+  }
+
+  saveProgress(rows: ProgressRow[]): Promise<void> {
+    return saveProgress(this.#rare, rows);
+  }
+
+  sweepProgress(): Promise<void> {
+    return sweepProgress(this.#rare);
+  }
+
+  insertSessions(coordinatorId: string, rows: sessions.SessionRow[]): Promise<void> {
+    return sessions.insertSessions(this.#rare, coordinatorId, rows);
+  }
+
+  deleteSessions(coordinatorId: string, sessionIds: string[]): Promise<void> {
+    return sessions.deleteSessions(this.#rare, coordinatorId, sessionIds);
+  }
+
+  forgetSessions(sessionIds: string[]): Promise<void> {
+    return sessions.forgetSessions(this.#rare, sessionIds);
+  }
+
+  resumeLeases(coordinatorId: string, held: { leaseId: bigint; secret: bigint; sessionId: string }[]): Promise<sessions.ResumedLease[]> {
+    return sessions.resumeLeases(this.#rare, coordinatorId, held);
+  }
+
+  earlierSessions(of: { instanceId: string; sessionId: string }[]): Promise<sessions.EarlierSession[]> {
+    return sessions.earlierSessions(this.#rare, of);
+  }
+
+  leasesOfSessions(coordinatorId: string, sessionIds: string[]): Promise<{ leaseId: bigint; sessionId: string }[]> {
+    return sessions.leasesOfSessions(this.#rare, coordinatorId, sessionIds);
+  }
+
+  enter(coordinatorId: string, ttlMs: number, address: string): Promise<void> {
+    return coordinators.enter(this.#pulse, coordinatorId, ttlMs, address);
+  }
+
+  beat(coordinatorId: string, ttlMs: number): Promise<coordinators.Beat> {
+    return coordinators.beat(this.#pulse, coordinatorId, ttlMs);
+  }
+
+  leave(coordinatorId: string): Promise<void> {
+    return coordinators.leave(this.#pulse, coordinatorId);
+  }
+
+  leasesLeftBehind(coordinatorIds: string[]): Promise<{ leaseId: bigint; coordinatorId: string }[]> {
+    return coordinators.leasesLeftBehind(this.#rare, coordinatorIds);
+  }
+
+  bury(coordinatorIds: string[], ttlMs: number): Promise<void> {
+    return coordinators.bury(this.#rare, coordinatorIds, ttlMs);
+  }
+
+  ownLeases(coordinatorId: string): Promise<bigint[]> {
+    return coordinators.ownLeases(this.#rare, coordinatorId);
+  }
+
+  async ensurePartitions(): Promise<void> {
+    const client = await connect(this.#databaseUrl, 'partitions');
+    try {
+      await ensurePartitions(client);
+    } finally {
+      await client.end().catch(() => {});
+    }
+  }
+
+  /** The clock may have run past the last partition (a long sleep): make it, and try once more. */
+  async #withPartitions<Result>(run: () => Promise<Result>): Promise<Result> {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isMissingPartition(error)) {
+        throw error;
+      }
+      await this.ensurePartitions();
+      return run();
+    }
+  }
+}
+
+/** check_violation with no constraint: "no partition of relation … found for row". */
+function isMissingPartition(error: unknown): boolean {
+  return sqlState(error) === '23514' && (error as { constraint?: string }).constraint === undefined;
+}
