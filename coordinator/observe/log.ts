@@ -13,8 +13,8 @@ export function createLog(level: LogLevel, coordinatorId?: string): Log {
       formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       // A connection error may carry the URL with its password.
-      redact: ['*.connectionString', '*.password', 'error.config'],
-      serializers: { error: describeError },
+      redact: ['*.connectionString', '*.password'],
+      serializers: { err: describeError },
     },
     pino.destination({ dest: 1, sync: true }),
   );

@@ -1,5 +1,5 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { handleBidiStreamingCall } from '@grpc/grpc-js';
+import type { handleBidiStreamingCall, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { formatAddress } from '../config.ts';
@@ -8,6 +8,7 @@ import type { Engine } from '../engine/engine.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Pool } from '../store/pool.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
+import { Gate } from './gate.ts';
 import { jobService, jobServiceDefinition } from './job_service.ts';
 import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
@@ -21,19 +22,12 @@ const POLITE_FACTOR = 2;
 const STREAMS_PER_CONNECTION_MAX = 1_000;
 
 /** HTTP/2's own keepalive finds dead connections; that a worker is alive, its heartbeats say. Times in milliseconds. */
-const KEEPALIVE = {
-  'grpc.keepalive_time_ms': 30_000,
-  'grpc.keepalive_timeout_ms': 10_000,
-  'grpc.keepalive_permit_without_calls': 1,
-  'grpc.http2.min_ping_interval_without_data_ms': 5_000,
-};
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 10_000 };
 
-export interface ServerDependencies {
+export interface ServiceDependencies {
   engine: Engine;
   pool: Pool;
-  statuses: StatusMapper;
   payloadBytesMax: number;
-  receiveBytesMax: number;
   /** WorkerService.Lease: rpc/lease_stream.ts. */
   lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
 }
@@ -41,6 +35,8 @@ export interface ServerDependencies {
 export interface GrpcServer {
   /** Where it listens, with the port that was taken. */
   address: string;
+  /** Calls are answered from now on; before, each gets UNAVAILABLE. */
+  open(dependencies: ServiceDependencies): void;
   /** Health says NOT_SERVING from now on: load balancers send nobody here any more. Calls go on. */
   drain(): void;
   /** Ends watches, lets the other calls finish within `deadlineMs`, cuts off what is left. */
@@ -49,29 +45,44 @@ export interface GrpcServer {
 
 const SERVICES = ['', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.WorkerService'];
 
-/** Serves every service on one address. Rejects with FAILED_PRECONDITION when the port is taken. */
-export async function startServer(address: ListenAddress, dependencies: ServerDependencies): Promise<GrpcServer> {
-  const { engine, pool, statuses, payloadBytesMax, receiveBytesMax, lease } = dependencies;
-  const calls = new UnaryCalls(statuses);
-  const watcher = new JobWatcher(pool, statuses);
+/**
+ * Takes the port, so that a taken one is known before anything else is started, and the engine knows its address; the
+ * services follow with `open`. Rejects with FAILED_PRECONDITION when the port cannot be had.
+ */
+export async function bindServer(address: ListenAddress, statuses: StatusMapper, receiveBytesMax: number): Promise<GrpcServer> {
+  const gate = new Gate(statuses);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'SERVING'])));
   const server = new Server({
     ...KEEPALIVE,
     'grpc.max_receive_message_length': receiveBytesMax * POLITE_FACTOR,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
-    interceptors: [answerUnreadable(statuses)],
+    interceptors: [gate.interceptor, answerUnreadable(statuses)],
   });
-  server.addService(guardDecoding(jobServiceDefinition, receiveBytesMax), jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher }));
-  server.addService(guardDecoding(queueServiceDefinition, receiveBytesMax), queueService({ engine, pool, calls }));
-  server.addService(guardDecoding(workerServiceDefinition, receiveBytesMax), workerService({ pool, calls, lease }));
+  const definitions = [jobServiceDefinition, queueServiceDefinition, workerServiceDefinition];
+  definitions.forEach((definition) => server.addService(definition, {}));
   health.addToServer(server);
   reflection().addToServer(server);
   const port = await bind(server, address);
+  let watcher: JobWatcher | undefined;
   return {
     address: formatAddress({ host: address.host, port }),
+    open: ({ engine, pool, payloadBytesMax, lease }) => {
+      const calls = new UnaryCalls(statuses);
+      watcher = new JobWatcher(pool, statuses);
+      const implementations = [
+        jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher }),
+        queueService({ engine, pool, calls }),
+        workerService({ pool, calls, lease }),
+      ] as unknown as UntypedServiceImplementation[];
+      definitions.forEach((definition, index) => {
+        server.removeService(definition);
+        server.addService(guardDecoding(definition, receiveBytesMax), implementations[index]!);
+      });
+      gate.open();
+    },
     drain: () => SERVICES.forEach((name) => health.setStatus(name, 'NOT_SERVING')),
     stop: async (deadlineMs) => {
-      watcher.stop();
+      watcher?.stop();
       await shutDown(server, deadlineMs);
     },
   };

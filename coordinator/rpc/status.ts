@@ -63,12 +63,12 @@ export class StatusMapper {
     const known = recognise(error);
     if (known === undefined) {
       this.#count('UNEXPECTED');
-      this.#log.error({ error, method, event: 'unexpected_error' }, 'a call failed in a way that nobody foresaw');
+      this.#log.error({ err: error, method, event: 'unexpected_error' }, 'a call failed in a way that nobody foresaw');
       return statusOf(new SkipleaseError('INTERNAL', 'UNEXPECTED', 'Something unforeseen went wrong. The coordinator\'s log says more.'));
     }
     if (known.code === 'INTERNAL' || known.code === 'UNAVAILABLE') {
       this.#count(known.reason);
-      this.#log[known.code === 'INTERNAL' ? 'error' : 'warn']({ error, method, event: 'call_failed', reason: known.reason }, 'a call failed');
+      this.#log[known.code === 'INTERNAL' ? 'error' : 'warn']({ err: error, method, event: 'call_failed', reason: known.reason }, 'a call failed');
     }
     return statusOf(known);
   }
