@@ -1,10 +1,10 @@
 """Captures the demo's payments: the sibling of worker/payments/worker.ts, with the same settings.
 
-    SKIPLEASE_ADDRESSES     coordinators, separated by commas; 127.0.0.1:7420 unless set
-    DATABASE_URL            of the ledger; unless set, what a coordinator with an embedded database has written into
-    SKIPLEASE_DATA_DIR      its data folder; ./data unless set
-    SKIPLEASE_WORKER_ID     a label; payments-python:pid unless set
-    SKIPLEASE_WINDOW_JOBS   how many jobs to hold at once; 1000 unless set: two leases of the usual size
+SKIPLEASE_ADDRESSES     coordinators, separated by commas; 127.0.0.1:7420 unless set
+DATABASE_URL            of the ledger; unless set, what a coordinator with an embedded database has written into
+SKIPLEASE_DATA_DIR      its data folder; ./data unless set
+SKIPLEASE_WORKER_ID     a label; payments-python:pid unless set
+SKIPLEASE_WINDOW_JOBS   how many jobs to hold at once; 1000 unless set: two leases of the usual size
 """
 
 import logging

@@ -10,14 +10,10 @@ from .outbox import Outbox
 from .v1 import worker_service_pb2 as pb
 from .v1.worker_service_pb2_grpc import WorkerServiceStub
 
-CHANNEL_OPTIONS = [
-    # A peer that no longer answers (a cut cable, a frozen process) is noticed within five seconds. Heartbeats cannot
-    # tell: they stay unanswered too while the coordinator has lost its database, and then the stream is fine.
-    ('grpc.keepalive_time_ms', 2_000),
-    ('grpc.keepalive_timeout_ms', 3_000),
-    # Reconnecting is our own business: a new channel must not wait for the backoff of an older one.
-    ('grpc.use_local_subchannel_pool', 1),
-]
+# Reconnecting is our own business: a new channel must not wait for the backoff of an older one.
+CHANNEL_OPTIONS = [('grpc.use_local_subchannel_pool', 1)]
+SILENT_INTERVALS = 2.5
+"""So many heartbeat intervals without a word: the coordinator is hung, cut off, or without its database."""
 
 
 class Session:
@@ -40,11 +36,12 @@ class Session:
         self.ended = False
         self.error: grpc.RpcError | None = None
         """Why it ended, unless the coordinator ended it in peace."""
-        self.began_at = monotonic()
+        self.began_at = self._heard_at = monotonic()
         self._hello = hello
         self._outbox = outbox
         self._receive = receive
         self._on_change = on_change
+        self._interval_seconds = 0.0
         self._received = 0
         self._sent_at = {0: self.began_at}
         self._decided = threading.Event()
@@ -56,6 +53,11 @@ class Session:
     def is_answered(self) -> bool:
         """Welcomed, or ended without a welcome."""
         return self.welcome is not None or self.ended
+
+    def is_good(self) -> bool:
+        """There is no reason to look for another one."""
+        silent_seconds = monotonic() - self._heard_at
+        return not (self.ended or self.draining or silent_seconds > SILENT_INTERVALS * self._interval_seconds)
 
     def accept(self) -> None:
         """After the welcome: this is the stream to use. Until then nothing but the hello is said or listened to."""
@@ -86,13 +88,12 @@ class Session:
         self._decided.wait()
         if self.welcome is None:
             return
-        interval_seconds = self.welcome.heartbeat_interval.ToTimedelta().total_seconds()
         sequence, heartbeat_at = 0, monotonic()
         while not self._leaving:
             if monotonic() >= heartbeat_at:
                 sequence += 1
                 self._sent_at[sequence] = monotonic()
-                heartbeat_at = monotonic() + interval_seconds
+                heartbeat_at = monotonic() + self._interval_seconds
                 yield pb.LeaseRequest(heartbeat=pb.Heartbeat(sequence=sequence, received=self._received))
             elif message := self._outbox.take(self, heartbeat_at - monotonic()):
                 yield message
@@ -100,8 +101,10 @@ class Session:
     def _listen(self) -> None:
         try:
             for response in self._call:
+                self._heard_at = monotonic()
                 match response.WhichOneof('message'):
                     case 'welcome':
+                        self._interval_seconds = response.welcome.heartbeat_interval.ToTimedelta().total_seconds()
                         self.welcome = response.welcome
                         self._on_change()
                         self._decided.wait()

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 VERSION = '0.1.0'
 TICK_SECONDS = 0.1
 """How often timeouts and the drain deadline are looked at."""
-WELCOME_SECONDS = 5.0
+WELCOME_SECONDS = 3.0
 """How long a coordinator may take to answer a hello before the next one is tried."""
 RECEIPTS_SECONDS = 5.0
 """How long the last receipts may take after the drain deadline."""
@@ -110,18 +110,18 @@ class Worker:
         self._nudge()
 
     def _connect(self, previous: Session | None) -> Session | None:
-        """Tries one address after the other until a coordinator welcomes us. The previous stream, where its coordinator
-        only asked us to leave, goes on until then; it is returned when there is nothing left to do."""
-        while not self._wait(self._done, backoff.delay_seconds(self._failures)):
+        """Tries one address after the other until a coordinator welcomes us. Where the previous stream is not broken, its
+        coordinator only silent or about to leave, it goes on until then; it is returned when it is good again, or when
+        there is nothing left to do."""
+        while not self._wait(lambda: self._done() or _is_good(previous), backoff.delay_seconds(self._failures)):
             self._failures += 1
-            # From here on a lease that still arrives on the previous stream is not ours: the hello does not name it.
-            self._current = None
             session = Session(next(self._addresses), self._next_hello(), self._outbox, self._receive, self._nudge)
             self._wait(session.is_answered, WELCOME_SECONDS)
             if session.welcome:
+                # From here on a lease that still comes on the previous stream is not ours: the hello did not name it.
+                self._current = session
                 self._holdings.resume(session.welcome)
                 self._holdings.extend(session.valid_until(0, _seconds(session.welcome.lease_ttl)))
-                self._current = session
                 session.accept()
                 logger.info('connected to %s', session.address)
                 if previous is not None:
@@ -134,10 +134,12 @@ class Worker:
         return previous
 
     def _use(self, session: Session) -> None:
-        """Until the stream ends, its coordinator wants to be left, or all is done."""
-        self._wait(lambda: session.ended or session.draining or self._done())
+        """Until there is a reason to look for another stream, or all is done."""
+        self._wait(lambda: not session.is_good() or self._done())
         if session.ended:
             logger.warning('lost the stream to %s: %s', session.address, session.why_ended())
+        elif not session.is_good():
+            logger.info('%s %s', session.address, 'is going away' if session.draining else 'has fallen silent')
         if session.draining or monotonic() - session.began_at > backoff.LONGEST_SECONDS:
             self._failures = 0
 
@@ -208,6 +210,10 @@ class Worker:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _is_good(session: Session | None) -> bool:
+    return session is not None and session.is_good()
 
 
 def _seconds(duration: Duration) -> float:

@@ -226,9 +226,10 @@ def test_what_still_runs_at_the_drain_deadline_is_handed_back(coordinator_addres
         finally:
             reasons.put(job.stop_reason)
 
-    with working(
-        coordinator_address, submitter.queue, {'stubborn': stubborn}, drain_deadline_seconds=0.2
-    ) as (worker, thread):
+    with working(coordinator_address, submitter.queue, {'stubborn': stubborn}, drain_deadline_seconds=0.2) as (
+        worker,
+        thread,
+    ):
         job_id = submitter.submit('stubborn')
         assert started.wait(DEADLINE_SECONDS)
         worker.stop()
