@@ -1,6 +1,5 @@
 /** What must hold after a run, each checked in the database against the file. A broken one names its culprits. */
 import type pg from 'pg';
-import { makeAuditTables, type AuditedRun } from './audit_tables.ts';
 import { formatMinor } from './currency.ts';
 
 export interface Invariant {
@@ -134,19 +133,21 @@ async function checkSums(client: pg.ClientBase, run: string): Promise<Invariant>
   const { rows } = await client.query<{ currency: string; ours: string; files: string }>(sumsQuery, [run]);
   const money = (minor: string, currency: string): string => formatMinor(BigInt(minor), currency, true);
   const off = rows.filter(({ ours, files }) => ours !== files);
-  return invariant('the ledger\'s sums are the file\'s', `${rows.length} currencies`,
+  return invariant('the ledger\'s sums are the file\'s', rows.length === 1 ? '1 currency' : `${rows.length} currencies`,
     off.map(({ currency, ours, files }) => `${currency}: ${money(ours, currency)} in the ledger, ${money(files, currency)} in the file`));
 }
 
-/** Checks everything, in the order in which a reader wants to know it. */
-export async function checkInvariants(client: pg.ClientBase, audited: AuditedRun): Promise<Invariant[]> {
-  await makeAuditTables(client, audited);
+/**
+ * Checks everything, in the order in which a reader wants to know it. makeAuditTables() must have been called in the same
+ * session, for the same run.
+ */
+export async function checkInvariants(client: pg.ClientBase, run: string): Promise<Invariant[]> {
   const invariants: Invariant[] = [];
   for (const { title, measure, culprits } of checks) {
-    const usesRun = (text: string): string[] => (text.includes('$1') ? [audited.run] : []);
+    const usesRun = (text: string): string[] => (text.includes('$1') ? [run] : []);
     const measured = await client.query<{ measure: string }>(measure, usesRun(measure));
     const found = await client.query<{ culprit: string }>(culprits, usesRun(culprits));
     invariants.push(invariant(title, measured.rows[0]!.measure, found.rows.map(({ culprit }) => culprit)));
   }
-  return [...invariants, await checkSums(client, audited.run), await checkCounts(client, audited.run)];
+  return [...invariants, await checkSums(client, run), await checkCounts(client, run)];
 }

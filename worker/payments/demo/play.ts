@@ -1,0 +1,179 @@
+/** The demo itself: start everything, submit, kill a worker on the way, wait for the end, tell and check what it came to. */
+import { writeFileSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { JobClient, type StreamTotals } from '../../index.ts';
+import { makeAuditTables } from '../audit_tables.ts';
+import { readExpected, type ExpectedFile } from '../expected.ts';
+import { IntentFileError, readIntentFile } from '../intent_file.ts';
+import { checkInvariants, type Invariant } from '../invariants.ts';
+import { newRun } from '../job_id.ts';
+import { paymentJobs, type UnreadableRow } from '../payment_jobs.ts';
+import { countRun, type RunCounts } from './counts.ts';
+import { Fleet } from './fleet.ts';
+import { killLeaseHolder, readRedeliveries, type Kill } from './kill.ts';
+import { Operator } from './operator.ts';
+import type { DemoOptions } from './options.ts';
+import { showProgress, type Progress } from './progress.ts';
+import { reportTable } from './report.ts';
+import * as tell from './tell.ts';
+
+/** Says why the demo could not be played to its end. */
+export class DemoError extends Error {}
+
+const workerCount = 2;
+/** A worker holds the lease that it works on, and the next. */
+const leasesPerWorker = 2;
+const lookIntervalMs = 40;
+/** Without a single job ending for so long, something is stuck. */
+const stallDeadlineMs = 60_000;
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+interface Stage {
+  options: DemoOptions;
+  run: string;
+  fleet: Fleet;
+  client: pg.Client;
+  operator: Operator;
+  total: number;
+  windowJobs: number;
+}
+
+interface Killed extends Kill {
+  atMs: number;
+  /** When the coordinator had given up its leases, after the kill. */
+  expiredAfterMs: number | undefined;
+}
+
+/** Is it time? Once so many jobs have ended; or when the last ones have been handed out, and no later lease is to be expected. */
+function isTimeToKill(counts: RunCounts, { total, options }: Stage, submitted: boolean): boolean {
+  const { done, failed, ready, leased } = counts;
+  return done + failed >= (total * options.killAtPercent) / 100 || (submitted && ready === 0 && leased > 0);
+}
+
+async function killOne(stage: Stage, progress: Progress, counts: RunCounts, started?: () => void): Promise<Killed> {
+  const { client, fleet, operator, total } = stage;
+  const kill = await killLeaseHolder(fleet, operator, started);
+  const atMs = performance.now();
+  const references = (await readRedeliveries(client, kill)).map(({ reference }) => reference);
+  progress.say(tell.killed(kill, references, Math.floor(((counts.done + counts.failed) * 100) / total)));
+  const successor = await fleet.startWorker(workerCount + 1, stage.windowJobs);
+  progress.say(`    ${successor.child.name} (pid ${successor.child.pid}) was started in its place\n`);
+  return { ...kill, atMs, expiredAfterMs: undefined };
+}
+
+/** From the first submit to the last job's end. */
+async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: Killed; totals: StreamTotals }> {
+  const { options, run, client, operator, total } = stage;
+  const jobs = new JobClient({ addresses: [stage.fleet.coordinatorAddress] });
+  const progress = showProgress(total);
+  let totals: StreamTotals | undefined;
+  let failure: unknown;
+  const submit = (): void => {
+    jobs.stream(paymentJobs({ path: options.path, run, jobCount: options.jobCount, onUnreadable: (row) => unreadable.push(row) })).then(
+      (result) => { totals = result; },
+      (error: unknown) => { failure = error; },
+    );
+  };
+  try {
+    let kill: Killed | undefined;
+    const nothing: RunCounts = { done: 0, failed: 0, ready: 0, leased: 0, retrying: 0, capped: false };
+    // So few jobs that all go out at once: there is no half-way, so the workers are stopped before the first is handed out.
+    if (total <= workerCount * stage.windowJobs) kill = await killOne(stage, progress, nothing, submit);
+    else submit();
+    let lastEnded = 0;
+    let lastEndedMs = performance.now();
+    for (;;) {
+      if (failure !== undefined) throw failure;
+      stage.fleet.checkAlive();
+      const lookedMs = performance.now();
+      const counts = await countRun(client, operator, run);
+      progress.update(counts);
+      const ended = counts.done + counts.failed;
+      if (kill === undefined && isTimeToKill(counts, stage, totals !== undefined)) kill = await killOne(stage, progress, counts);
+      if (kill !== undefined && kill.expiredAfterMs === undefined && (await operator.leasesOf(kill.worker.id)).length === 0) {
+        kill.expiredAfterMs = performance.now() - kill.atMs;
+      }
+      if (totals !== undefined && kill !== undefined && ended >= total) return { kill, totals };
+      if (ended > lastEnded) [lastEnded, lastEndedMs] = [ended, performance.now()];
+      if (performance.now() - lastEndedMs > stallDeadlineMs) {
+        throw new DemoError(`No job has ended for ${stallDeadlineMs / 1000} s: ${tell.number(ended)} of ${tell.number(total)} have.`);
+      }
+      // Looking must not become the load, however many jobs there are.
+      await delay(Math.max(lookIntervalMs, 5 * (performance.now() - lookedMs)));
+    }
+  } catch (error) {
+    // What a process that has gone says of itself is more than what was noticed of its absence.
+    stage.fleet.checkAlive();
+    throw error;
+  } finally {
+    progress.stop();
+    jobs.close();
+  }
+}
+
+async function redeliveryInvariant(stage: Stage, kill: Killed): Promise<Invariant> {
+  const redeliveries = await readRedeliveries(stage.client, kill);
+  const listFile = join(stage.fleet.folder, 'killed_jobs.csv');
+  writeFileSync(listFile, tell.redeliveryList(kill, redeliveries));
+  print(tell.redelivered(kill, redeliveries, kill.expiredAfterMs, relative('.', listFile)));
+  const culprits = redeliveries.filter(({ outcome }) => outcome === null).map(({ reference }) => `${reference} was left by it, and has not ended`);
+  if (redeliveries.every(({ worker }) => worker === kill.worker.id)) culprits.push('none of its jobs was delivered to another worker');
+  return { title: 'what the killed worker left was finished by others', held: culprits.length === 0, measure: tell.plural(redeliveries.length, 'job'), culprits };
+}
+
+/** What the file must come to. Throws IntentFileError, with the first problems, for a file that cannot be used at all. */
+async function readFile(path: string): Promise<ExpectedFile> {
+  const expected = readExpected(path);
+  const problems: UnreadableRow[] = [];
+  for await (const read of readIntentFile(path)) {
+    if (expected.rows.length > 0) break;
+    if ('problem' in read) problems.push(read);
+  }
+  if (expected.rows.length === 0) throw new IntentFileError(`Not one row of ${path} can be read.\n${tell.unreadable(problems)}`);
+  return expected;
+}
+
+/** Plays the demo with a fleet that the caller will stop. True when every invariant held. */
+export async function play(options: DemoOptions, fleet: Fleet, run = newRun()): Promise<boolean> {
+  const expected = await readFile(options.path);
+  const total = options.jobCount ?? expected.rows.length;
+  const windowJobs = leasesPerWorker * options.leaseJobsMax;
+  print(tell.heading());
+  print(tell.fact('file', `${basename(options.path)}, ${tell.plural(expected.rows.length, 'intent')}${total === expected.rows.length ? '' : `, repeated to ${tell.number(total)}`}`));
+
+  const coordinator = await fleet.startCoordinator();
+  print(tell.fact('coordinator', `${coordinator.grpcAddress}, ${coordinator.database}`));
+  const operator = new Operator(coordinator.grpcAddress);
+  const client = new pg.Client({ connectionString: coordinator.databaseUrl, application_name: 'payments demo' });
+  try {
+    await client.connect();
+    const depth = await operator.setLeaseJobsMax(options.leaseJobsMax);
+    const workers = await Promise.all(Array.from({ length: workerCount }, (_, index) => fleet.startWorker(index + 1, windowJobs)));
+    print(tell.fact('workers', `${workers.map(({ child }) => `${child.name} (pid ${child.pid})`).join(', ')}; up to ${tell.plural(options.leaseJobsMax, 'job')} a lease`));
+    const left = (depth?.ready ?? 0) + (depth?.scheduled ?? 0) + (depth?.leased ?? 0);
+    if (left > 0) print(tell.fact('', `${tell.plural(left, 'job')} of an earlier run that was broken off will be worked off, too`));
+    print('');
+
+    const startedMs = performance.now();
+    const unreadable: UnreadableRow[] = [];
+    const { kill, totals } = await work({ options, run, fleet, client, operator, total, windowJobs }, unreadable);
+    const seconds = (performance.now() - startedMs) / 1000;
+    print('');
+    if (unreadable.length > 0) print(`${tell.unreadable(unreadable)}\n`);
+    for (const { jobIds, error } of totals.refusals) print(`  ${tell.plural(jobIds.length, 'job')} were refused: ${error?.message}`);
+
+    const redelivery = await redeliveryInvariant({ options, run, fleet, client, operator, total, windowJobs }, kill);
+    await makeAuditTables(client, { run, rows: expected.rows, jobCount: total });
+    print(`\n${await reportTable(client, run)}\n`);
+    const invariants = [...await checkInvariants(client, run), redelivery];
+    print(tell.invariants(invariants));
+    print(tell.ending(invariants, total, seconds));
+    return invariants.every(({ held }) => held);
+  } finally {
+    operator.close();
+    await client.end().catch(() => {});
+  }
+}

@@ -1,0 +1,85 @@
+/** The demo's sentences. Everything that it prints, save the bar and the table, is worded here. */
+import { styleText } from 'node:util';
+import type { Invariant } from '../invariants.ts';
+import type { UnreadableRow } from '../payment_jobs.ts';
+import type { Kill, Redelivery } from './kill.ts';
+
+const styled = (style: Parameters<typeof styleText>[0], text: string): string => styleText(style, text, { stream: process.stdout });
+
+export const number = (count: number): string => count.toLocaleString('en');
+export const plural = (count: number, one: string): string => `${number(count)} ${one}${count === 1 ? '' : 's'}`;
+
+/** The worker's name without what tells this demo from another. */
+export const shortName = (workerId: string | null): string => (workerId ?? 'nobody').split(':')[0]!;
+
+/** Unreadable rows that are shown; a file that is no such file at all should not fill the screen. */
+const unreadableShownMax = 10;
+
+export function heading(): string {
+  return `\n  ${styled('bold', 'Skiplease payments demo')}\n`;
+}
+
+export function fact(name: string, text: string): string {
+  return `  ${styled('dim', name.padEnd(12))} ${text}`;
+}
+
+export function unreadable(rows: readonly UnreadableRow[]): string {
+  const shown = rows.slice(0, unreadableShownMax).map(({ line, problem }) => `    line ${line}: ${problem}`);
+  if (rows.length > shown.length) shown.push(`    … and ${number(rows.length - shown.length)} more`);
+  return [`  ${styled('yellow', '!')} ${plural(rows.length, 'row')} cannot be read, and ${rows.length === 1 ? 'was' : 'were'} not submitted:`, ...shown].join('\n');
+}
+
+export function killed(kill: Kill, references: readonly string[], endedPercent: number): string {
+  const { worker, leases, jobIds } = kill;
+  const ids = leases.map(({ leaseId }) => leaseId).join(', ');
+  const shown = references.slice(0, 3).join(', ');
+  const more = references.length > 3 ? ` and ${number(references.length - 3)} more` : '';
+  return `\n  ${styled('red', '✗')} SIGKILL to ${styled('bold', worker.child.name)} (pid ${worker.child.pid}) at ${endedPercent}%. `
+    + `It held ${plural(leases.length, 'lease')} (${ids}):\n    ${plural(jobIds.length, 'job')}, ${shown}${more}`;
+}
+
+/** "demo-1 (120) and demo-3 (80)" */
+function byWorker(redeliveries: readonly Redelivery[]): string {
+  const counts = new Map<string, number>();
+  for (const { worker } of redeliveries) counts.set(shortName(worker), (counts.get(shortName(worker)) ?? 0) + 1);
+  return [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([worker, count]) => `${worker} (${number(count)})`).join(' and ');
+}
+
+export function redelivered(kill: Kill, redeliveries: readonly Redelivery[], expiredAfterMs: number | undefined, listFile: string): string {
+  const name = kill.worker.child.name;
+  const others = redeliveries.filter(({ worker }) => worker !== kill.worker.id);
+  const again = others.filter(({ attempt }) => (attempt ?? 0) > 1);
+  const unstarted = others.length - again.length;
+  const captured = redeliveries.filter(({ capturedBefore }) => capturedBefore).length;
+  const when = expiredAfterMs === undefined ? 'When its leases ran out' : `${(expiredAfterMs / 1000).toFixed(1)} s later its leases had run out, and`;
+  return [
+    `  ${styled('cyan', '↻')} ${when} its jobs went to ${byWorker(others)}:`,
+    `    ${number(again.length)} as a further attempt${unstarted > 0 ? `, ${number(unstarted)} that never reached it at no cost` : ''}. ${captured === 0
+      ? `${name} had captured none of them.`
+      : `${number(captured)} of them ${name} had\n    captured and not reported: the ledger knew them, and none was captured again.`}`,
+    styled('dim', `    all of them: ${listFile}`),
+  ].join('\n');
+}
+
+/** The list of what the dead worker left, as CSV. */
+export function redeliveryList(kill: Kill, redeliveries: readonly Redelivery[]): string {
+  const leaseOf = new Map(kill.leases.flatMap(({ leaseId, jobIds }) => jobIds.map((jobId) => [jobId, leaseId])));
+  const lines = redeliveries.map(({ jobId, reference, line, attempt, worker, outcome, capturedBefore }) =>
+    [jobId, JSON.stringify(reference), line, leaseOf.get(jobId), shortName(worker), attempt, outcome, capturedBefore].join(','));
+  return `${['job_id,reference,line,lease_left,ended_by,attempt,outcome,captured_before_the_kill', ...lines].join('\n')}\n`;
+}
+
+export function invariants(all: readonly Invariant[]): string {
+  return all.flatMap(({ title, held, measure, culprits }) => [
+    held ? `  ${styled('green', '✓')} ${title} ${styled('dim', `(${measure})`)}` : `  ${styled('red', '✗')} ${styled('bold', `BROKEN: ${title}`)} (${measure})`,
+    ...culprits.map((culprit) => `      ${culprit}`),
+  ]).join('\n');
+}
+
+export function ending(all: readonly Invariant[], jobs: number, seconds: number): string {
+  const broken = all.filter(({ held }) => !held).length;
+  const pace = `${plural(jobs, 'job')} in ${seconds.toFixed(1)} s (${number(Math.round(jobs / seconds))}/s)`;
+  return broken === 0
+    ? `\n  ${styled(['green', 'bold'], 'All invariants held.')} ${pace}\n`
+    : `\n  ${styled(['red', 'bold'], `${broken} of ${all.length} invariants are BROKEN.`)} ${pace}\n`;
+}

@@ -1,0 +1,47 @@
+/** Turns a file of intents into jobs, read as they are submitted: whatever its size, a few rows are in memory at a time. */
+import type { NewJob } from '../index.ts';
+import type { IntentPayload } from './intent.ts';
+import { IntentFileError, readIntentFile } from './intent_file.ts';
+import { jobIdOf } from './job_id.ts';
+
+export const paymentsQueue = 'payments';
+export const captureType = 'payment.capture';
+
+/**
+ * Tries before a job is given up. The slowest provider of the example file answers at the third; the rest is room for
+ * workers that die.
+ */
+const attemptsMax = 5;
+
+/** A row that cannot be read and is not submitted. */
+export interface UnreadableRow {
+  line: number;
+  problem: string;
+}
+
+export interface PaymentJobsOptions {
+  path: string;
+  run: string;
+  /** Repeat the file, copy after copy, up to this many jobs. Undefined: the file once. */
+  jobCount?: number | undefined;
+  /** Told once of each, while the first copy is read. */
+  onUnreadable: (row: UnreadableRow) => void;
+}
+
+/** The jobs, in the order of the file. Throws IntentFileError when not one row can be read. */
+export async function* paymentJobs({ path, run, jobCount = Infinity, onUnreadable }: PaymentJobsOptions): AsyncGenerator<NewJob> {
+  let jobs = 0;
+  for (let copy = 1; jobs < jobCount && (copy === 1 || jobCount !== Infinity); copy += 1) {
+    for await (const read of readIntentFile(path)) {
+      if ('problem' in read) {
+        if (copy === 1) onUnreadable(read);
+        continue;
+      }
+      if (jobs === jobCount) return;
+      const payload: IntentPayload = { run, copy, line: read.line, ...read.row };
+      yield { id: jobIdOf(run, copy, read.line), queue: paymentsQueue, type: captureType, payload, maxAttempts: attemptsMax };
+      jobs += 1;
+    }
+    if (jobs === 0) throw new IntentFileError('Not one row of the file can be read.');
+  }
+}

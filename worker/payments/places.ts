@@ -1,0 +1,25 @@
+/** Where a payments process finds the coordinator and the database. Read from the environment by worker.ts and submit.ts. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Says that there is no database to work with, and what to do. */
+export class NoDatabaseError extends Error {}
+
+/** `host:port` of the coordinators: SKIPLEASE_ADDRESSES, separated by commas. */
+export function coordinatorAddresses(environment: NodeJS.ProcessEnv): string[] {
+  return (environment['SKIPLEASE_ADDRESSES'] || '127.0.0.1:7420').split(',').map((address) => address.trim());
+}
+
+/** DATABASE_URL; without it what a coordinator with an embedded database has written into its data folder. Throws NoDatabaseError. */
+export function databaseUrlOf(environment: NodeJS.ProcessEnv): string {
+  const given = environment['DATABASE_URL'];
+  if (given) return given;
+  const file = join(environment['SKIPLEASE_DATA_DIR'] || './data', 'database_url');
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new NoDatabaseError(
+      `There is no DATABASE_URL, and no coordinator has written ${file} (${(error as NodeJS.ErrnoException).code}). `
+      + 'Start one here with `npm start`, or set DATABASE_URL.', { cause: error });
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The example worker: captures payments. `npm run worker` beside `npm start`; several may run at once. Settings are in
+ * README.md.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
+import { Worker, type Logger } from '../index.ts';
+import { captureLease } from './handler.ts';
+import { ForeignLedgerError, ledgerPool, prepareLedger } from './ledger.ts';
+import { captureType, paymentsQueue } from './payment_jobs.ts';
+import { coordinatorAddresses, databaseUrlOf, NoDatabaseError } from './places.ts';
+
+/** Leases that are captured at once, each in a transaction of its own. */
+const concurrency = 2;
+const databaseTriesMax = 30;
+const databaseRetryMs = 1_000;
+
+/** Waits for the database: it may be started together with this worker. The URL is read anew, since a new start may move it. */
+async function openLedger(logger: Logger): Promise<ReturnType<typeof ledgerPool>> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const pool = ledgerPool(databaseUrlOf(process.env), concurrency);
+      const client = await pool.connect();
+      await prepareLedger(client).finally(() => client.release());
+      return pool;
+    } catch (error) {
+      if (error instanceof ForeignLedgerError || tries === databaseTriesMax) throw error;
+      logger.warn({ event: 'database_away', error: String(error) }, 'the ledger\'s database cannot be reached yet');
+      await delay(databaseRetryMs);
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  const logger = pino({ name: 'payments-worker' });
+  const addresses = coordinatorAddresses(process.env);
+  const workerId = process.env['SKIPLEASE_WORKER_ID'] || `payments:${process.pid}`;
+  const windowJobs = Number(process.env['SKIPLEASE_WINDOW_JOBS'] || 1_000);
+  const pool = await openLedger(logger);
+  const worker = new Worker({
+    addresses,
+    queues: [paymentsQueue],
+    batchHandlers: { [captureType]: captureLease(pool, workerId) },
+    concurrency,
+    window: { jobs: windowJobs },
+    workerId,
+    logger,
+  });
+  if (process.stdout.isTTY) {
+    process.stdout.write(`\n  Capturing payments of the queue "${paymentsQueue}" from ${addresses.join(', ')}. In another terminal:\n`
+      + '    npx node worker/payments/submit.ts        submits the 10,000 intents of the example file\n\n');
+  }
+  await worker.run();
+  await pool.end();
+}
+
+try {
+  await main();
+} catch (error) {
+  const plain = error instanceof NoDatabaseError || error instanceof ForeignLedgerError;
+  process.stderr.write(`${plain ? error.message : (error as Error).stack}\n`);
+  process.exitCode = 1;
+}
