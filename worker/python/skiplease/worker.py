@@ -110,8 +110,8 @@ class Worker:
         self._nudge()
 
     def _connect(self, previous: Session | None) -> Session | None:
-        """Tries one address after the other until a coordinator welcomes us. Where the previous stream is not broken, its
-        coordinator only silent or about to leave, it goes on until then; it is returned when it is good again, or when
+        """Tries one address after the other until a coordinator welcomes us. A previous stream that is not broken (its
+        coordinator is only silent, or about to leave) goes on until then. It is returned when it is good again, or when
         there is nothing left to do."""
         while not self._wait(lambda: self._done() or _is_good(previous), backoff.delay_seconds(self._failures)):
             self._failures += 1

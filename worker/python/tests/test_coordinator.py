@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from pytest import fixture, raises
 
 from skiplease import HelloRefused, Job, PermanentError, RetryAfter, Snooze, Worker
@@ -132,7 +133,7 @@ def test_the_next_attempt_gets_the_checkpoint(coordinator_address: str, submitte
         looked.set()
         ended = submitter.finished(job_id)
     assert (running.progress.percent, running.progress.note) == (50, 'half of it')
-    assert (ended.attempt, ended.result.json['checkpoint']['row']) == (2, 500)
+    assert (ended.attempt, MessageToDict(ended.result.json)) == (2, {'checkpoint': {'row': 500}})
 
 
 def test_a_cut_connection_costs_no_attempt_and_the_handler_runs_once(
