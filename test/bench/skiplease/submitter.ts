@@ -30,6 +30,6 @@ serveSubmitter(async ({ address }) => {
 });
 
 /** Numbers one after the other, without an array of them all. */
-function* range(from: number, to: number): IteratorObject<number> {
+function* range(from: number, to: number): Generator<number> {
   for (let number = from; number < to; number += 1) yield number;
 }
