@@ -10,7 +10,7 @@ import { isValidIBAN } from 'ibantools';
 import type pg from 'pg';
 import { PermanentError, RetryAfterError, SnoozeError } from '../errors.ts';
 import { IntentError, paymentOf, type Payment } from './intent.ts';
-import { capture, compareLedgerKeys } from './ledger.ts';
+import { capture, ledgerKey } from './ledger.ts';
 import { askProvider } from './provider.ts';
 
 /** What the handler needs of a leased job. */
@@ -96,14 +96,14 @@ async function captureAll(
 export function captureLease(pool: pg.Pool, worker: string) {
   return async (jobs: readonly CaptureJob[], { signal }: { signal: AbortSignal }): Promise<CaptureOutcomes> => {
     const refused: CaptureOutcomes = new Map();
-    const payments: { job: CaptureJob; payment: Payment }[] = [];
+    const payments: { job: CaptureJob; payment: Payment; key: string }[] = [];
     for (const job of jobs) {
       const payment = readPayment(job);
       if (payment instanceof PermanentError) refused.set(job.id, payment);
-      else payments.push({ job, payment });
+      else payments.push({ job, payment, key: ledgerKey(payment) });
     }
     if (payments.length === 0) return refused;
-    payments.sort((a, b) => compareLedgerKeys(a.payment, b.payment));
+    payments.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 
     let client: pg.PoolClient;
     try {

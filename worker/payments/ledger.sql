@@ -51,8 +51,9 @@ create index if not exists duplicate_intent on ledger.duplicate (intent_id);
 --   redelivered  this very job captured it before, and died (or was cut off) before its report was committed
 --   duplicate    another job captured the same intent; noted in ledger.duplicate
 --   conflict     another job captured another payment under this reference; nothing is written
--- A transaction that captures several must take them in the order of (run, copy, reference): each waits for whoever else is capturing
--- the same one, and one order for all makes a circle of waiting impossible.
+-- A transaction that captures several must take them in the order of their keys, the same for all workers (as JSON text,
+-- ["run",copy,"reference"], compared by UTF-16 units): each waits for whoever else is capturing the same one, and one
+-- order for all makes a circle of waiting impossible.
 create or replace function ledger.capture(
   run text, copy integer, reference text, line integer, job_id uuid, attempt integer, worker_id text,
   merchant text, currency text, amount_minor bigint

@@ -52,10 +52,9 @@ export async function prepareLedger(client: pg.ClientBase): Promise<void> {
   }
 }
 
-/** Sorts payments into the order in which one transaction must capture them; ledger.sql says why. */
-export function compareLedgerKeys(a: Payment, b: Payment): number {
-  const texts = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
-  return texts(a.run, b.run) || a.copy - b.copy || texts(a.reference, b.reference);
+/** Payments of one transaction are captured in the order of this key; ledger.sql says why. The worker in Python has the same. */
+export function ledgerKey(payment: Payment): string {
+  return JSON.stringify([payment.run, payment.copy, payment.reference]);
 }
 
 /** Captures one payment in the transaction that the client is in. */
