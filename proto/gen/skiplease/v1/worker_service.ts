@@ -103,7 +103,7 @@ export interface Hello {
    * one replaces the old stream. Empty: made by the coordinator, and the stream cannot be resumed.
    */
   instanceId: string;
-  /** 1 to 100, in the order in which they are given work in turn. */
+  /** 1 to 10,000. Each that has work waiting is given its turn. */
   queues: QueueSubscription[];
   /** How much this worker may hold at once over all its queues. */
   window:
@@ -117,7 +117,10 @@ export interface Hello {
    * not name here goes back with no attempt spent.
    */
   heldTokens: string[];
-  /** The largest message that this worker can receive; 0 means 4 MiB (gRPC's own default). At least 64 KiB. */
+  /**
+   * The largest message that this worker can receive; 0 means 4 MiB (gRPC's own default). Must hold the
+   * largest job: at least Limits.payload_bytes_max plus 128 KiB.
+   */
   receiveBytesMax: number;
 }
 
