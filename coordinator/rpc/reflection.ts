@@ -1,20 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { ReflectionService } from '@grpc/reflection';
-import { service as healthService } from 'grpc-health-check';
 
 /**
- * The contract as descriptors with their comments, so that grpcurl describes it in the words of the .proto files. Made by
- * `npm run generate:descriptors`; a test compares it with them. It has google/rpc/error_details.proto, without which
- * grpcurl could not print the details of errors.
+ * The contract and the health service as descriptors with their comments, so that grpcurl describes them in the words of
+ * the .proto files. Made by `npm run generate:descriptors`; a test compares them. The contract has
+ * google/rpc/error_details.proto, without which grpcurl could not print the details of errors. (What @grpc/proto-loader
+ * makes of health.proto has map entries that grpcurl refuses.)
  */
-const DESCRIPTORS = new URL('./contract.binpb', import.meta.url);
+const DESCRIPTORS = ['contract.binpb', 'health.binpb'].map((name) => new URL(name, import.meta.url));
 
 /** Server reflection, v1 and v1alpha, for our services and the health service. */
 export function reflection(): ReflectionService {
-  const contract = { fileDescriptorProtos: filesOf(readFileSync(DESCRIPTORS)) };
   // The library takes what @grpc/proto-loader returns, and looks at the descriptors alone.
-  const all = { contract, health: Object.values(healthService)[0]!.requestType };
+  const all = { all: { fileDescriptorProtos: DESCRIPTORS.flatMap((url) => filesOf(readFileSync(url))) } };
   return new ReflectionService(all as unknown as ConstructorParameters<typeof ReflectionService>[0]);
 }
 

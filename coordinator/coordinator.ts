@@ -1,0 +1,108 @@
+import type { Settings } from './config.ts';
+import { startEmbeddedPostgres } from './embedded/index.ts';
+import { RunningEngine } from './engine/start.ts';
+import { startHttp } from './observe/http.ts';
+import type { Log } from './observe/log.ts';
+import { createMetrics } from './observe/metrics.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { banner } from './banner.ts';
+import { leaseStream } from './rpc/lease_stream.ts';
+import { bindServer } from './rpc/server.ts';
+import type { GrpcServer } from './rpc/server.ts';
+import { StatusMapper } from './rpc/status.ts';
+import type { Shutdown } from './shutdown.ts';
+import { migrate } from './store/migrate.ts';
+import { NotifyConnection } from './store/notify.ts';
+import { openPool } from './store/pool.ts';
+import type { Pool } from './store/pool.ts';
+import { queueDepths } from './store/queue_depths.ts';
+import { Store } from './store/store.ts';
+
+/** Calls that are still open once the workers are gone get so long: milliseconds. */
+const LAST_CALLS_MS = 1_000;
+
+/**
+ * Starts everything, ports first: a taken one is known before a database is touched. Resolves when it is ready; how each
+ * part is stopped is left with `shutdown`. Rejects with an error that says what to do.
+ */
+export async function startCoordinator(settings: Settings, log: Log, shutdown: Shutdown): Promise<void> {
+  const metrics = createMetrics();
+  const statuses = new StatusMapper(log, metrics.error);
+  let notReady = (): string | undefined => 'starting';
+  const http = await shutdown.step('http', () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady() }), (server) => server.stop());
+  const server = await shutdown.step('gRPC', () => bindServer(settings.grpcAddress, statuses, settings.receiveBytesMax), (bound) => bound.stop(LAST_CALLS_MS));
+  const database = await openDatabase(settings, log, shutdown);
+  await migrate(database.url);
+  const pool = await shutdown.step('connection pool', () => openPool(database.url), (opened) => opened.end());
+  const engine = await startEngine(database.url, pool, settings, server.address, metrics, log, shutdown);
+  server.open({
+    engine, pool, payloadBytesMax: settings.payloadBytesMax, lease: leaseStream({ ...settings, engine, statuses }),
+  });
+  await shutdown.step('readiness', async () => {
+    notReady = () => (engine.standing.silentMs > settings.leaseTtlMs ? 'database away' : undefined);
+  }, async () => {
+    notReady = () => 'draining';
+    server.drain();
+  });
+  shutdown.started();
+  announce(engine, server, http.address, database, log);
+}
+
+interface Database {
+  url: string;
+  kind: 'embedded' | 'external';
+  /** Where an embedded one's URL is written. */
+  urlFile: string | undefined;
+  dataFolder: string | undefined;
+}
+
+async function openDatabase(settings: Settings, log: Log, shutdown: Shutdown): Promise<Database> {
+  if (settings.databaseUrl !== undefined) {
+    return { url: settings.databaseUrl, kind: 'external', urlFile: undefined, dataFolder: undefined };
+  }
+  const { url, urlFile, dataFolder } = await shutdown.step('embedded PostgreSQL',
+    () => startEmbeddedPostgres({ dataFolder: settings.dataDirectory, log }), (postgres) => postgres.stop());
+  return { url, kind: 'embedded', urlFile, dataFolder };
+}
+
+function startEngine(
+  databaseUrl: string, pool: Pool, settings: Settings, address: string, metrics: Metrics, log: Log, shutdown: Shutdown,
+): Promise<RunningEngine> {
+  return shutdown.step('engine', async () => {
+    const store = new Store(databaseUrl, log, (statement, _seconds, failed) => {
+      metrics.statements(statement);
+      if (!failed) {
+        metrics.commits(statement);
+      }
+    });
+    const engine = new RunningEngine({
+      store,
+      metrics,
+      leaseTtlMs: settings.leaseTtlMs,
+      tickMs: settings.tickMs,
+      drainDeadlineMs: settings.drainDeadlineMs,
+      address: settings.advertisedAddress ?? address,
+      openLine: (received, listening) => new NotifyConnection(databaseUrl, received, listening),
+    });
+    engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({
+      ...depth, oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,
+    }));
+    await engine.start();
+    return engine;
+  }, (engine) => engine.stop());
+}
+
+/** The one line that whoever started this process waits for. */
+function announce(engine: RunningEngine, server: GrpcServer, httpAddress: string, database: Database, log: Log): void {
+  log.info({
+    event: 'ready',
+    coordinator_id: engine.coordinatorId,
+    grpc_address: server.address,
+    http_address: httpAddress,
+    database: database.kind,
+    ...(database.urlFile === undefined ? {} : { database_url_file: database.urlFile }),
+  }, 'ready');
+  if (process.stdout.isTTY) {
+    process.stdout.write(banner({ grpcAddress: server.address, httpAddress, dataFolder: database.dataFolder }));
+  }
+}
