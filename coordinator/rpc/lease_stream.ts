@@ -14,6 +14,8 @@ import type { StatusMapper } from './status.ts';
 /** Reports of one stream that wait for their receipts, before it is read no further. */
 const REPORTS_WAITING_MAX = 256;
 const LOOK_AGAIN_MS = 50;
+/** A broken connection, such as a killed worker's, ends the request stream as a half-close does, and only then is cancelled. */
+const BREAK_KNOWN_MS = 10;
 
 /** What the stream needs of the process. Sizes in bytes, times in milliseconds. */
 export interface LeaseStreamDependencies {
@@ -50,7 +52,7 @@ class LeaseStream {
 
   open(): void {
     this.#call.on('data', (request: LeaseRequest) => this.#receive(request));
-    this.#call.on('end', () => this.#leave());
+    this.#call.on('end', () => setTimeout(() => this.#leave(), BREAK_KNOWN_MS));
     for (const event of ['cancelled', 'error', 'close'] as const) {
       this.#call.on(event, () => this.#lost());
     }
@@ -201,6 +203,9 @@ class LeaseStream {
 
   /** The worker has half-closed: what it reported is committed and answered, the rest goes back, and the stream ends in peace. */
   #leave(): void {
+    if (this.#gone) {
+      return;
+    }
     this.#leaving = true;
     if (this.#session !== undefined) {
       this.#session.draining = true;
