@@ -11,7 +11,7 @@ wanted=$(cat requirements.txt requirements-dev.txt; "$python" -V)
 if [ ! -f .venv/installed ] || [ "$(cat .venv/installed)" != "$wanted" ]; then
   rm -rf .venv
   "$python" -m venv .venv
-  .venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.txt
+  .venv/bin/pip install --quiet --disable-pip-version-check --retries 1 --only-binary :all: -r requirements-dev.txt
   printf '%s\n' "$wanted" > .venv/installed
 fi
 [ "${1:-}" != --install-only ] || exit 0
