@@ -10,6 +10,6 @@ export interface Clock {
 
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
-  after: (ms, run) => setTimeout(run, ms).unref(),
+  after: (ms, run) => setTimeout(run, Math.max(0, ms)).unref(),
   every: (ms, run) => setInterval(run, ms).unref(),
 };

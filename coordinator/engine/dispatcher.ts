@@ -106,7 +106,8 @@ export class Dispatcher {
       const result = await this.#store.claim(this.#coordinatorId, wants);
       this.#failures = 0;
       const nowMs = this.#clock.nowMs();
-      this.#metrics.claim((nowMs - started) / 1000, result.slots.flat().reduce((sum, slot) => sum + (slot?.jobs.length ?? 0), 0));
+      const jobs = result.slots.flat().reduce((sum, slot) => sum + (slot?.jobs.length ?? 0), 0);
+      this.#metrics.claim((nowMs - started) / 1000, jobs);
       if (lookedBack) {
         this.#nextLookBack(nowMs + Math.max(LOOK_BACK_MS, LOOK_BACK_COST_FACTOR * (nowMs - started)));
       }
@@ -114,8 +115,8 @@ export class Dispatcher {
         this.#levels.claimed(want.queueId, want.levels, result.marks[index]!, result.short[index]!, nowMs);
         this.#deliver(want, result.slots[index]!);
       });
-      // Somebody may still have room, and something may still wait: the next look decides.
-      this.#again = true;
+      // Again while there is progress: jobs went out, or a queue turned out dry. What only the bytes shut out waits for room.
+      this.#again ||= jobs > 0 || result.short.some(Boolean);
     } catch (error) {
       wants.forEach((want) => want.slots.forEach((slot) => unreserve(want, slot)));
       this.#failed(error);

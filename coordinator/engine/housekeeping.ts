@@ -23,6 +23,7 @@ const AUDIT_FOR_MS = 3 * STATEMENT_TIMEOUT_MS;
 /** What happens at regular times, all of it after a tick that committed. */
 export class Housekeeping {
   readonly #coordinatorId: string;
+  readonly #ttlMs: number;
   readonly #store: Store;
   readonly #sessions: Sessions;
   readonly #mender: Mender;
@@ -33,6 +34,7 @@ export class Housekeeping {
   readonly #promoter: Promoter;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
+  #tickedMs: number;
   #scanDueMs = 0;
   #partitionsDueMs: number;
   #sweepProgressDueMs: number;
@@ -42,10 +44,12 @@ export class Housekeeping {
   #closed = false;
 
   constructor(deps: {
-    coordinatorId: string; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
+    coordinatorId: string; ttlMs: number; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
     line: NotifyConnection; promoter: Promoter; clock: Clock; found: (levels: Level[]) => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
+    this.#ttlMs = deps.ttlMs;
+    this.#tickedMs = deps.clock.nowMs();
     this.#store = deps.store;
     this.#sessions = deps.sessions;
     this.#mender = deps.mender;
@@ -83,9 +87,10 @@ export class Housekeeping {
     await this.#reaper.reap(beat);
     await this.#sweeper.sweep();
     const nowMs = this.#clock.nowMs();
-    if (!beat.renewed) {
+    if (!beat.renewed || nowMs - this.#tickedMs > this.#ttlMs) {
       await this.#dropLost();
     }
+    this.#tickedMs = nowMs;
     if (nowMs < this.#auditUntilMs) {
       await this.#audit();
     }
@@ -116,7 +121,7 @@ export class Housekeeping {
     this.#found(levels);
   }
 
-  /** Our row had been removed: whoever removed it took our leases too. */
+  /** We were away for long enough to be given up: what others took, our workers must hear of. */
   async #dropLost(): Promise<void> {
     this.#sessions.dropLost(new Set(await this.#store.ownLeases(this.#coordinatorId)));
   }

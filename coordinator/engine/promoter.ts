@@ -15,6 +15,8 @@ export class Promoter {
   #dueMs = Infinity;
   #timer: NodeJS.Timeout | undefined;
   #running = false;
+  /** Something fell due while a promotion was under way. */
+  #again = false;
   #closed = false;
 
   constructor(deps: { store: Store; standing: Standing; clock: Clock; promoted: (levels: Level[]) => void }) {
@@ -42,16 +44,17 @@ export class Promoter {
 
   async #run(): Promise<void> {
     this.#dueMs = Infinity;
-    if (this.#running || this.#closed) {
+    this.#again = true;
+    if (this.#running) {
       return;
     }
     this.#running = true;
     try {
-      for (let jobs = PROMOTE_JOBS_MAX; jobs === PROMOTE_JOBS_MAX && !this.#closed;) {
-        const promoted = await this.#store.promote();
-        jobs = promoted.jobs;
-        if (promoted.levels.length > 0) {
-          this.#promoted(promoted.levels);
+      while (this.#again && !this.#closed) {
+        const { jobs, levels } = await this.#promote();
+        this.#again ||= jobs === PROMOTE_JOBS_MAX;
+        if (levels.length > 0) {
+          this.#promoted(levels);
         }
       }
     } catch (error) {
@@ -60,5 +63,10 @@ export class Promoter {
     } finally {
       this.#running = false;
     }
+  }
+
+  #promote(): Promise<{ levels: Level[]; jobs: number }> {
+    this.#again = false;
+    return this.#store.promote();
   }
 }

@@ -31,7 +31,7 @@ export class Reaper {
     if (silent.length > 0) {
       this.#store.log.info({ event: 'sessions_given_up', workers: silent.slice(0, 10).map(({ workerId }) => workerId), count: silent.length },
         'workers were silent for the time to live; their jobs go to others');
-      await this.#sessions.giveUp(silent);
+      await this.#sessions.giveUp(silent, this.#ttlMs);
     }
     const dead = beat.expiredIds.filter((id) => id !== this.#coordinatorId);
     if (dead.length > 0) {

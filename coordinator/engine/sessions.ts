@@ -126,15 +126,18 @@ export class Sessions {
   }
 
   /** Nobody vouches for it any more: its jobs go to others, an attempt is spent on each. */
-  async giveUp(sessions: Session[]): Promise<void> {
-    const leaseIds = await this.#store.leasesOfSessions(this.#coordinatorId, sessions.map(({ id }) => id));
+  async giveUp(silent: Session[], ttlMs: number): Promise<void> {
+    const leases = await this.#store.leasesOfSessions(this.#coordinatorId, silent.map(({ id }) => id));
+    // Whoever spoke up meanwhile stays.
+    const still = new Set(this.silent(ttlMs));
+    const sessions = silent.filter((session) => still.has(session));
     for (const session of sessions) {
       this.#forget(session);
       session.port?.close(new SkipleaseError('DEADLINE_EXCEEDED', 'SESSION_SILENT', 'No heartbeat came for the time to live; the leases were given up.'));
       session.port = undefined;
     }
     const ids = new Set(sessions.map(({ id }) => id));
-    for (const { leaseId, sessionId } of leaseIds) {
+    for (const { leaseId, sessionId } of leases) {
       if (ids.has(sessionId)) {
         this.#mender.add({ leaseId, proof: { coordinatorId: this.#coordinatorId, sessionId }, moves: { kind: 'expire' }, done: () => {} });
       }

@@ -56,6 +56,7 @@ export class RunningEngine implements Engine {
   readonly #promoter: Promoter;
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
+  readonly #sweeper: Sweeper;
   readonly #pulse: Pulse;
   readonly #housekeeping: Housekeeping;
   #stopping = false;
@@ -71,6 +72,7 @@ export class RunningEngine implements Engine {
     this.queues = new QueueCache(store);
     const subscribers = new Subscribers();
     const sweeper = new Sweeper(store);
+    this.#sweeper = sweeper;
     const ambiguous = () => this.#housekeeping.auditSoon();
     const roomMade = () => this.#dispatcher.wake();
     this.#mender = new Mender({
@@ -92,7 +94,7 @@ export class RunningEngine implements Engine {
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, standing: this.standing,
     });
     this.#housekeeping = new Housekeeping({
-      coordinatorId, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
+      coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
       promoter: this.#promoter,
       found: (levels) => {
         handOff.enabled = true;
@@ -184,6 +186,7 @@ export class RunningEngine implements Engine {
     await this.sessions.idle();
     this.#housekeeping.close();
     this.#wakeups.close();
+    await this.#sweeper.sweep().catch(() => {});
     await this.#pulse.stop();
     await this.#line.close();
     await this.#store.close();
