@@ -36,7 +36,11 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   const pool = await shutdown.step('connection pool', () => openPool(database.url), (opened) => opened.end());
   const engine = await startEngine(database.url, pool, settings, server.address, metrics, log, shutdown);
   server.open({
-    engine, pool, payloadBytesMax: settings.payloadBytesMax, lease: leaseStream({ ...settings, engine, statuses }),
+    engine,
+    pool,
+    payloadBytesMax: settings.payloadBytesMax,
+    cancelled: (queue, count) => metrics.completedJobs(queue, 'cancelled', count),
+    lease: leaseStream({ ...settings, engine, statuses }),
   });
   await shutdown.step('readiness', async () => {
     notReady = () => (engine.standing.silentMs > settings.leaseTtlMs ? 'database away' : undefined);

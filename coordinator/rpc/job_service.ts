@@ -35,6 +35,8 @@ export interface JobServiceDependencies {
   statuses: StatusMapper;
   calls: UnaryCalls;
   watcher: JobWatcher;
+  /** Jobs were cancelled: for the metrics. */
+  cancelled(queue: string, count: number): void;
 }
 
 export const jobServiceDefinition = viewResponses(JobServiceService, {
@@ -42,7 +44,7 @@ export const jobServiceDefinition = viewResponses(JobServiceService, {
 });
 
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
-export function jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher }: JobServiceDependencies): JobServiceServer {
+export function jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher, cancelled }: JobServiceDependencies): JobServiceServer {
   const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
   return {
     submitJob: calls.handler(async ({ job }) => {
@@ -74,8 +76,10 @@ export function jobService({ engine, pool, payloadBytesMax, statuses, calls, wat
 
     cancelJobs: calls.ordinary(async ({ jobIds, reason }) => {
       const ids = checkJobIds(jobIds, JOB_IDS_MAX, 'job_ids');
-      const results = await cancelJobs(pool, ids, checkReason(reason),
-        (leased) => engine.jobsCancelled(leased.map((job) => ({ ...job, reason }))));
+      const results = await cancelJobs(pool, ids, checkReason(reason), ({ leased, queues }) => {
+        engine.jobsCancelled(leased.map((job) => ({ ...job, reason })));
+        queues.forEach((count, queue) => cancelled(queue, count));
+      });
       return { results: results.map(({ id, outcome }) => ({ jobId: id, outcome: CANCEL_OUTCOMES[outcome] })) };
     }),
 

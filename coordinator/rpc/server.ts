@@ -28,6 +28,8 @@ export interface ServiceDependencies {
   engine: Engine;
   pool: Pool;
   payloadBytesMax: number;
+  /** Jobs were cancelled: for the metrics. */
+  cancelled(queue: string, count: number): void;
   /** WorkerService.Lease: rpc/lease_stream.ts. */
   lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
 }
@@ -66,11 +68,11 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
   let watcher: JobWatcher | undefined;
   return {
     address: formatAddress({ host: address.host, port }),
-    open: ({ engine, pool, payloadBytesMax, lease }) => {
+    open: ({ engine, pool, payloadBytesMax, cancelled, lease }) => {
       const calls = new UnaryCalls(statuses);
       watcher = new JobWatcher(pool, statuses);
       const implementations = [
-        jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher }),
+        jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher, cancelled }),
         queueService({ engine, pool, calls }),
         workerService({ pool, calls, lease }),
       ] as unknown as UntypedServiceImplementation[];

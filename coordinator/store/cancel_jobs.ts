@@ -26,10 +26,18 @@ export interface CancelledLeased {
   coordinatorId: string;
 }
 
+/** What one commit cancelled. */
+export interface CancelCommit {
+  leased: CancelledLeased[];
+  /** How many, by the queue's name. */
+  queues: Map<string, number>;
+}
+
 const placed = z.object({
   id: z.string(),
   state: z.number().nullable(),
   queueId: z.number(),
+  queue: z.string(),
   priority: z.number(),
   position: z.string().nullable(),
   attempt: z.number(),
@@ -41,14 +49,14 @@ const placed = z.object({
 type Placed = z.infer<typeof placed>;
 
 /**
- * Cancels what is not final. `committed` is told of running jobs after each commit, also when the call as a whole fails
- * with ABORTED because a job was on the move, or locked by an application's transaction, at each try. Calling again is harmless.
+ * Cancels what is not final. `committed` is told after each commit, also when the call as a whole fails with ABORTED
+ * because a job was on the move, or locked by an application's transaction, at each try. Calling again is harmless.
  */
 export async function cancelJobs(
   pool: Pool,
   ids: string[],
   reason: string,
-  committed: (jobs: CancelledLeased[]) => void,
+  committed: (commit: CancelCommit) => void,
 ): Promise<CancelledJob[]> {
   const outcomes = new Map<string, CancelledJob['outcome']>();
   let remaining = await cancelWhereTheyAre(pool, [...new Set(ids)], reason, outcomes, committed);
@@ -66,16 +74,14 @@ export async function cancelJobs(
 
 /** One transaction for all; when somebody holds a lock for too long, one for each, so that only the locked one waits. */
 async function cancelWhereTheyAre(
-  pool: Pool, ids: string[], reason: string, outcomes: Map<string, CancelledJob['outcome']>, committed: (jobs: CancelledLeased[]) => void,
+  pool: Pool, ids: string[], reason: string, outcomes: Map<string, CancelledJob['outcome']>, committed: (commit: CancelCommit) => void,
 ): Promise<string[]> {
   try {
-    const { cancelled, leased, final, unknown } = await pool.transaction((transaction) => tryOnce(transaction, ids, reason));
+    const { cancelled, final, unknown, commit } = await pool.transaction((transaction) => tryOnce(transaction, ids, reason));
     cancelled.forEach((id) => outcomes.set(id, 'cancelled'));
     final.forEach((id) => outcomes.set(id, 'already_final'));
     unknown.forEach((id) => outcomes.set(id, 'not_found'));
-    if (leased.length > 0) {
-      committed(leased);
-    }
+    committed(commit);
     return ids.filter((id) => !outcomes.has(id));
   } catch (error) {
     const state = sqlState(error);
@@ -97,8 +103,9 @@ async function cancelWhereTheyAre(
 async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
   const found = await transaction.any(sql.type(placed)`
     with wanted as materialized (select id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
-    select id, state, queue_id as "queueId", priority, ready_position::text as position, attempt, lease_id::text as "leaseId",
-           lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId" from place`);
+    select place.id, state, queue_id as "queueId", q.name as queue, priority, ready_position::text as position, attempt, lease_id::text as "leaseId",
+           lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId"
+      from place join skiplease.queue q on q.id = queue_id`);
   const known = new Set(found.map(({ id }) => id));
   const held = await lockHeld(transaction, found.filter(({ leaseId }) => leaseId !== null));
   const gone = await takeWaiting(transaction, found.filter(({ state }) => state === 1 || state === 2));
@@ -107,12 +114,23 @@ async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
   await markSettled(transaction, leased);
   return {
     cancelled,
-    leased: leased.map(({ id, leaseId, sessionId, coordinatorId }) => ({
-      jobId: id, leaseId: leaseId!, sessionId: sessionId!, coordinatorId: coordinatorId!,
-    })),
+    commit: {
+      leased: leased.map(({ id, leaseId, sessionId, coordinatorId }) => ({
+        jobId: id, leaseId: leaseId!, sessionId: sessionId!, coordinatorId: coordinatorId!,
+      })),
+      queues: countByQueue(found.filter(({ id }) => cancelled.has(id))),
+    },
     final: found.filter(({ state }) => state !== null && state >= 4).map(({ id }) => id),
     unknown: ids.filter((id) => !known.has(id)),
   };
+}
+
+function countByQueue(jobs: Placed[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { queue } of jobs) {
+    counts.set(queue, (counts.get(queue) ?? 0) + 1);
+  }
+  return counts;
 }
 
 /** Locks the leases, then looks, with a new snapshot, which of the jobs they still hold. */

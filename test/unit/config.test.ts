@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises';
+import test from 'ava';
+import { describeSettings, formatAddress, readSettings } from '../../coordinator/config.ts';
+import { SkipleaseError } from '../../coordinator/errors.ts';
+
+const README = new URL('../../coordinator/README.md', import.meta.url);
+
+test('the README has one table of all settings, as the code has them', async (t) => {
+  const readme = await readFile(README, 'utf8');
+  const shown = readme.split('\n').filter((line) => /^\| `(DATABASE_URL|SKIPLEASE_\w+)` \|/.test(line));
+  const expected = describeSettings().map(({ name, default: fallback, accepts, meaning }) =>
+    `| \`${name}\` | ${fallback === '' ? '(empty)' : `\`${fallback}\``} | ${accepts} | ${meaning} |`);
+  t.deepEqual(shown, expected);
+});
+
+test('an empty environment is a good one, and the intervals follow from the time to live', (t) => {
+  const settings = readSettings({});
+  t.is(settings.databaseUrl, undefined);
+  t.deepEqual(settings.grpcAddress, { host: '127.0.0.1', port: 7420 });
+  t.is(settings.leaseTtlMs, 10_000);
+  t.is(settings.heartbeatIntervalMs, 3_333);
+  t.is(settings.tickMs, 1_000);
+  t.is(readSettings({ SKIPLEASE_LEASE_TTL_MS: '800' }).tickMs, 200);
+  t.true(Object.isFrozen(settings));
+});
+
+test('an empty value is the default, and an IPv6 address keeps its brackets', (t) => {
+  t.is(readSettings({ SKIPLEASE_LEASE_TTL_MS: ' ' }).leaseTtlMs, 10_000);
+  const { grpcAddress } = readSettings({ SKIPLEASE_GRPC_ADDRESS: '[::1]:0' });
+  t.deepEqual(grpcAddress, { host: '::1', port: 0 });
+  t.is(formatAddress(grpcAddress), '[::1]:0');
+});
+
+for (const [name, value, reason] of [
+  ['SKIPLEASE_LEASE_TTL_MS', '499', 'less than 500'],
+  ['SKIPLEASE_LEASE_TTL_MS', '10s', 'not a whole number'],
+  ['SKIPLEASE_LEASE_TTL_MS', '600001', 'more than 600000'],
+  ['SKIPLEASE_LEASE_TTL_MS', '1e4', 'not a whole number'],
+  ['SKIPLEASE_GRPC_ADDRESS', '7420', 'not host:port'],
+  ['SKIPLEASE_GRPC_ADDRESS', 'localhost:70000', 'not host:port'],
+  ['SKIPLEASE_ADVERTISED_ADDRESS', 'here:0', 'not host:port'],
+  ['SKIPLEASE_LOG_LEVEL', 'loud', 'Invalid option'],
+  ['SKIPLEASE_PAYLOAD_BYTES_MAX', '4194304', 'set SKIPLEASE_RECEIVE_BYTES_MAX to 4259840 or more'],
+  ['DATABASE_URL', 'mysql://somebody:hunter2@db/x', 'not a postgresql:// URL'],
+] as const) {
+  test(`${name}=${value} is refused with what to set`, (t) => {
+    const error = t.throws(() => readSettings({ [name]: value }), { instanceOf: SkipleaseError });
+    t.is(error.code, 'INVALID_ARGUMENT');
+    t.deepEqual(error.violations.map(({ field }) => field), [name]);
+    t.true(error.message.includes(reason), error.message);
+    t.false(error.message.includes('hunter2'), 'a password must not be repeated');
+  });
+}
+
+test('everything that is wrong is told at once', (t) => {
+  const error = t.throws(() => readSettings({ SKIPLEASE_LEASE_TTL_MS: 'x', SKIPLEASE_LOG_LEVEL: 'y' }), { instanceOf: SkipleaseError });
+  t.is(error.violations.length, 2);
+});
