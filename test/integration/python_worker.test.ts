@@ -2,11 +2,11 @@
  * The worker in Python (worker/python) against the real coordinator: proof that the contract can be spoken from another
  * language, through a worker's death, a coordinator's departure, and beside a worker in TypeScript.
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { credentials } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import pg from 'pg';
+import { Pool } from 'pg';
 import { QueueServiceClient } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import { WorkerServiceClient, type LeaseInfo, type ListLeasesResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { JobClient } from '../../worker/index.ts';
@@ -36,23 +36,19 @@ const deadlineMs = 60_000;
 
 /** Installs what requirements-dev.txt pins, unless it is there already. False: no Python 3.10, or its packages cannot be had. */
 function pythonIsReady(): boolean {
-  try {
-    execFileSync('./run_tests.sh', ['--install-only'], { cwd: pythonFolder, stdio: 'pipe', timeout: 110_000 });
-    return true;
-  } catch (error) {
-    process.stderr.write(`worker/python cannot be tested here: ${String((error as { stderr?: Buffer }).stderr ?? error)}\n`);
-    return false;
-  }
+  const { status, error, stderr } = spawnSync('./run_tests.sh', ['--install-only'], { cwd: pythonFolder, encoding: 'utf8', timeout: 110_000 });
+  if (status !== 0) process.stderr.write(`worker/python cannot be tested here: ${error?.message ?? stderr}\n`);
+  return status === 0;
 }
 
 const testPython = testWhen(pythonIsReady(), 'Python 3.10 and the packages of worker/python', test.serial);
 
 let database: TestDatabase;
-let ledger: pg.Pool;
+let ledger: Pool;
 
 test.beforeEach(async () => {
   database = await createTestDatabase();
-  ledger = new pg.Pool({ connectionString: database.url, max: 3 });
+  ledger = new Pool({ connectionString: database.url, max: 3 });
   ledger.on('error', () => {});
   const client = await ledger.connect();
   await prepareLedger(client).finally(() => client.release());
@@ -112,6 +108,19 @@ async function leasesOf({ grpcAddress }: TestCoordinator, workerId: string): Pro
   return leases;
 }
 
+/** The jobs that a worker holds. */
+async function heldBy(running: TestCoordinator, { workerId }: PaymentsWorker): Promise<string[]> {
+  return (await leasesOf(running, workerId)).flatMap(({ jobIds }) => jobIds);
+}
+
+/** Waits until the windows of all these workers are full. */
+async function untilFull(running: TestCoordinator, workers: readonly PaymentsWorker[]): Promise<void> {
+  await Promise.all(workers.map((worker) => waitFor(
+    async () => (await heldBy(running, worker)).length === windowJobs,
+    { deadlineMs, what: `a full window of ${worker.workerId}` },
+  )));
+}
+
 /** Waits until all jobs have ended, then holds the database against the file. */
 async function assertAllEndedOnce(t: ExecutionContext, run: string): Promise<void> {
   await waitFor(
@@ -161,10 +170,8 @@ testPython('one of two Python workers is killed while it holds leases, and every
   const [first, second] = [await startWorker('python', 'python-1', [running]), await startWorker('python', 'python-2', [running])];
   const release = await holdLedger();
   const run = await submitPayments(running);
-  for (const { workerId } of [first, second]) {
-    await waitFor(async () => (await leasesOf(running, workerId)).length > 0, { deadlineMs, what: `a lease of ${workerId}` });
-  }
-  const lost = (await leasesOf(running, first.workerId)).flatMap(({ jobIds }) => jobIds);
+  await untilFull(running, [first, second]);
+  const lost = await heldBy(running, first);
   first.kill('SIGKILL');
   t.is(await first.exited, 137);
   await release();
@@ -173,7 +180,8 @@ testPython('one of two Python workers is killed while it holds leases, and every
   t.is(await capturedBy(first.workerId), 0);
   const { rows } = await ledger.query<{ attempt: number }>('select attempt from skiplease.outcome where job_id = any($1::uuid[])', [lost]);
   t.is(rows.length, lost.length);
-  t.true(rows.every(({ attempt }) => attempt >= 2), 'a job that died with its worker has spent an attempt');
+  // All but those of a last lease that may have been on its way still: that one goes back free.
+  t.true(rows.filter(({ attempt }) => attempt >= 2).length >= windowJobs - leaseJobsMax, 'a job that dies with its worker spends an attempt');
   t.is(await second.stop(), 0);
   t.is(await running.stop(), 0);
 });
@@ -184,13 +192,12 @@ testPython('a worker in Python and one in TypeScript share the work', async (t) 
   const typescript = await startWorker('typescript', 'typescript', [running]);
   const release = await holdLedger();
   const run = await submitPayments(running);
-  for (const { workerId } of [python, typescript]) {
-    await waitFor(async () => (await leasesOf(running, workerId)).length > 0, { deadlineMs, what: `a lease of ${workerId}` });
-  }
+  await untilFull(running, [python, typescript]);
   await release();
 
   await assertAllEndedOnce(t, run);
-  for (const { workerId } of [python, typescript]) t.true(await capturedBy(workerId) > 0, `${workerId} captured something`);
+  const captured = await Promise.all([python, typescript].map(({ workerId }) => capturedBy(workerId)));
+  t.true(captured.every((count) => count > 0), `each captured something: ${captured.join(' and ')}`);
   t.is(await python.stop(), 0);
   t.is(await typescript.stop(), 0);
   t.is(await running.stop(), 0);
@@ -202,13 +209,8 @@ for (const [how, signal, exitCode] of [['leaves', 'SIGTERM', 0], ['dies', 'SIGKI
     const worker = await startWorker('python', 'python', [first, second]);
     const release = await holdLedger();
     const run = await submitPayments(first);
-    const held = await waitFor(
-      async () => {
-        const leases = await leasesOf(second, worker.workerId);
-        return leases.length > 0 && leases;
-      },
-      { deadlineMs, what: 'a lease' },
-    );
+    await untilFull(second, [worker]);
+    const held = await heldBy(second, worker);
     first.kill(signal);
     t.is(await first.exited, exitCode);
     await waitFor(
@@ -221,8 +223,9 @@ for (const [how, signal, exitCode] of [['leaves', 'SIGTERM', 0], ['dies', 'SIGKI
     const expired = await ledger.query('select from skiplease.attempt where state = 2');
     t.is(expired.rowCount, 0, 'no attempt has expired');
     const { rows } = await ledger.query<{ attempt: number }>(
-      'select attempt from ledger.intent where job_id = any($1::uuid[])', [held.flatMap(({ jobIds }) => jobIds)]);
-    t.true(rows.length > 0);
+      `select i.attempt from ledger.intent i join skiplease.job j on j.id = i.job_id
+       where j.id = any($1::uuid[]) and convert_from(j.payload, 'UTF8')::json ->> 'token' not like 'tok_timeout%'`, [held]);
+    t.true(rows.length > windowJobs / 2 && rows.every(({ attempt }) => attempt === 1), 'what it held it captured at the first attempt');
     t.is(await worker.stop(), 0);
     t.is(await second.stop(), 0);
   });
@@ -233,13 +236,15 @@ testPython('a Python worker that is stopped hands back what it has not begun', a
   const worker = await startWorker('python', 'python', [running]);
   const release = await holdLedger();
   const run = await submitPayments(running);
-  const held = async (): Promise<number> => (await leasesOf(running, worker.workerId)).flatMap(({ jobIds }) => jobIds).length;
-  await waitFor(async () => (await held()) === windowJobs, { deadlineMs, what: 'a full window' });
+  await untilFull(running, [worker]);
   worker.kill('SIGTERM');
-  await waitFor(async () => (await held()) <= 2 * leaseJobsMax, { deadlineMs, what: 'all but the two leases being captured to be handed back' });
+  await waitFor(
+    async () => (await heldBy(running, worker)).length <= 2 * leaseJobsMax,
+    { deadlineMs, what: 'all but the two leases that are being captured to be handed back' },
+  );
   await release();
   t.is(await worker.exited, 0, worker.logs.join('\n'));
-  t.is(await held(), 0);
+  t.deepEqual(await heldBy(running, worker), []);
 
   const successor = await startWorker('python', 'python-2', [running]);
   await assertAllEndedOnce(t, run);
