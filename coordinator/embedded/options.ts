@@ -31,5 +31,5 @@ export interface EmbeddedPostgres {
   /** True when the server had been left running by a coordinator that was killed. */
   adopted: boolean;
   /** Fast shutdown, with a deadline of 40 s; after it the data folder is free for others. May be called again. */
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }

@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import type { SpawnOptions } from 'node:child_process';
+import { spawn, type SpawnOptions } from 'node:child_process';
 
 /** A program ended badly; `stderr` is what it said. */
 export class RunError extends Error {
@@ -23,18 +22,14 @@ export function run(
 ): Promise<string> {
   const { deadlineMs = 30_000, input = '', ...spawnOptions } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, parameters, {
-      ...spawnOptions,
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    const child = spawn(program, parameters, { ...spawnOptions, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
-    child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     // A program that ends without reading its input is told by its exit code, not by this pipe.
-    child.stdin!.on('error', () => undefined);
-    child.stdin!.end(input);
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
     // Not spawn's own timeout: that one is never cleared for a program that could not even be started, and would keep
     // our process from ending.
     const deadline = setTimeout(() => child.kill('SIGKILL'), deadlineMs);

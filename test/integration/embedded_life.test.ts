@@ -1,8 +1,7 @@
 import { readFile, rm, stat } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { once } from 'node:events';
-import { createConnection } from 'node:net';
 import test from 'ava';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../coordinator/embedded/index.ts';
@@ -62,7 +61,7 @@ test.serial('a second start beside the first names the owner, and harms nothing'
   t.teardown(first.stop);
   const error = await t.throwsAsync(startEmbeddedPostgres({ dataFolder }), { name: 'EmbeddedPostgresError' });
   t.is((error as { code?: string }).code, 'DATA_FOLDER_IN_USE');
-  t.true(error!.message.includes(`pid ${process.pid}`));
+  t.true(error.message.includes(`pid ${process.pid}`));
   await t.notThrowsAsync(withAdmin(first.url, (client) => client.query('SELECT 1')));
 });
 
@@ -77,7 +76,7 @@ test.serial('a port that was asked for and is taken is refused; the port of the 
 
   const error = await t.throwsAsync(startEmbeddedPostgres({ dataFolder, port: first.port }));
   t.is((error as { code?: string }).code, 'PORT_TAKEN');
-  t.true(error!.message.includes(String(first.port)));
+  t.true(error.message.includes(String(first.port)));
 
   const second = await startEmbeddedPostgres({ dataFolder });
   t.teardown(second.stop);

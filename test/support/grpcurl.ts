@@ -47,8 +47,8 @@ export async function findGrpcurl(): Promise<string | undefined> {
 export function grpcurl(binary: string, parameters: readonly string[], input = ''): Promise<GrpcurlResult> {
   return new Promise((resolve, reject) => {
     const child = execFile(binary, ['-plaintext', ...parameters], { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      if (error !== null && typeof error.code !== 'number') return reject(error);
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      if (error !== null && typeof error.code !== 'number') reject(new Error(`${binary} could not be run`, { cause: error }));
+      else resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
     child.stdin!.on('error', () => undefined);
     child.stdin!.end(input);

@@ -35,7 +35,7 @@ export async function startProcess(command: string, parameters: readonly string[
   const child = spawn(command, parameters, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   const logs: string[] = [];
   const watchers = new Set<(line: string) => void>();
-  for (const stream of [child.stdout!, child.stderr!]) {
+  for (const stream of [child.stdout, child.stderr]) {
     readLines(stream, (line) => {
       logs.push(line);
       if (logs.length > LOG_LINES_MAX) logs.shift();
@@ -61,7 +61,7 @@ export async function startProcess(command: string, parameters: readonly string[
       } catch (error) {
         child.kill('SIGKILL');
         await exited;
-        throw new Error(`${(error as Error).message}\n${logs.slice(-20).join('\n')}`);
+        throw new Error(`${(error as Error).message}\n${logs.slice(-20).join('\n')}`, { cause: error });
       }
     },
     line: (matches, deadlineMs, what) => {

@@ -1,7 +1,7 @@
 import test, { type ImplementationFn } from 'ava';
 
 /** A test as it is declared, `test(title, implementation)`. */
-type Declare = (title: string, implementation: ImplementationFn<[], unknown>) => void;
+type Declare = (title: string, implementation: ImplementationFn<[]>) => void;
 
 /**
  * `test` where the machine has what the test needs. Elsewhere the test is skipped and its title says why; with

@@ -45,7 +45,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   let refusing = false;
 
   const server = createServer((client) => {
-    if (refusing) return void client.resetAndDestroy();
+    if (refusing) {
+      client.resetAndDestroy();
+      return;
+    }
     const upstream = createConnection({ host, port });
     for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
       sockets.add(one);

@@ -2,7 +2,7 @@ import test from 'ava';
 import { importsOf, parseImports, sourceCode, sourceFiles } from '../support/imports.ts';
 
 /** Files of the coordinator that all rooms may use; they know of no room. */
-const LEAVES = ['bits', 'clock', 'config', 'errors', 'limits'].map((name) => `coordinator/${name}.ts`);
+const LEAVES = new Set(['bits', 'clock', 'config', 'errors', 'limits'].map((name) => `coordinator/${name}.ts`));
 
 /**
  * What each room of the coordinator may import of the others: rpc -> engine -> store, never back. The engine is handed
@@ -60,8 +60,8 @@ test('the rooms of the coordinator import inward only', async (t) => {
   for (const file of files) {
     const from = roomOf(file);
     for (const { to, typeOnly } of await importsOf(file)) {
-      if (LEAVES.includes(file) && !LEAVES.includes(to)) wrong.push(`${file}, which all rooms use, imports ${to}`);
-      if (from === undefined || from === roomOf(to) || to.startsWith('proto/gen/') || LEAVES.includes(to)) continue;
+      if (LEAVES.has(file) && !LEAVES.has(to)) wrong.push(`${file}, which all rooms use, imports ${to}`);
+      if (from === undefined || from === roomOf(to) || to.startsWith('proto/gen/') || LEAVES.has(to)) continue;
       const allowed = ROOMS[from];
       t.truthy(allowed, `${file}: the room ${from} has no rule here`);
       const target = roomOf(to)!;
@@ -94,10 +94,10 @@ test('the worker never imports the coordinator, nor the other way, and nothing i
 });
 
 test('the environment is read in one place', async (t) => {
-  const readers = ['coordinator/main.ts', 'coordinator/config.ts'];
+  const readers = new Set(['coordinator/main.ts', 'coordinator/config.ts']);
   for (const file of [...(await sourceFiles('coordinator')), ...(await sourceFiles('worker'))]) {
     // The programs of the demo are mains of their own; the worker library takes options.
-    if (readers.includes(file) || file.startsWith('worker/payments/')) continue;
+    if (readers.has(file) || file.startsWith('worker/payments/')) continue;
     t.notRegex(await sourceCode(file), /\bprocess\s*\.\s*env\b|\benv\b.*from 'node:process'/, `${file} reads the environment`);
   }
 });
