@@ -1,5 +1,5 @@
 /** Turns a file of intents into jobs, read as they are submitted: whatever its size, a few rows are in memory at a time. */
-import type { NewJob } from '../index.ts';
+import type { NewJob, StreamOptions } from '../index.ts';
 import type { IntentPayload } from './intent.ts';
 import { IntentFileError, readIntentFile } from './intent_file.ts';
 import { jobIdOf } from './job_id.ts';
@@ -12,6 +12,12 @@ export const captureType = 'payment.capture';
  * workers that die.
  */
 const attemptsMax = 5;
+
+/**
+ * A file is read as fast as it is submitted, so a chunk need not leave before it is full. Full chunks make full leases: a
+ * worker that was handed crumbs gets room by crumbs, and is handed crumbs again.
+ */
+export const fileStreamOptions: StreamOptions = { chunkJobs: 500, lingerMs: 1_000 };
 
 /** A row that cannot be read and is not submitted. */
 export interface UnreadableRow {

@@ -7,7 +7,7 @@ import { validate, version } from 'uuid';
 import { JobClient, SkipleaseError } from '../index.ts';
 import { IntentFileError } from './intent_file.ts';
 import { newRun } from './job_id.ts';
-import { paymentJobs } from './payment_jobs.ts';
+import { fileStreamOptions, paymentJobs } from './payment_jobs.ts';
 import { coordinatorAddresses } from './places.ts';
 import { exampleFile, InputError, wholeNumber } from './input.ts';
 
@@ -24,7 +24,7 @@ async function main(): Promise<void> {
       run,
       jobCount,
       onUnreadable: ({ line, problem }) => console.error(`line ${line} was not submitted: ${problem}`),
-    }));
+    }), fileStreamOptions);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     console.log(`${totals.created} jobs created in ${seconds} s, ${totals.existing} were there already (--run ${run})`);
     for (const { jobIds, error } of totals.refusals) console.error(`${jobIds.length} jobs were refused: ${error?.message}`);

@@ -1,6 +1,6 @@
 /** The demo's processes: one coordinator and the workers. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ChildError, startChild, type Child } from './child.ts';
@@ -32,7 +32,7 @@ export interface DemoWorker {
 export class Fleet {
   /** Where the processes' logs and the embedded database are. */
   readonly folder: string;
-  /** Tells our workers' leases from those of another demo on the same database. */
+  /** Tells our logs and our workers' leases from those of another demo in the same folder, or on the same database. */
   readonly #mark = randomBytes(4).toString('hex');
   readonly #workers: DemoWorker[] = [];
   #coordinator: Coordinator | undefined;
@@ -62,6 +62,7 @@ export class Fleet {
       SKIPLEASE_LOG_LEVEL: 'info',
     });
     const ready = await child.event('ready', readyDeadlineMs);
+    this.#removeOldLogs();
     const embedded = ready['database_url_file'];
     this.#coordinator = {
       child,
@@ -110,9 +111,17 @@ export class Fleet {
     await Promise.all(others.map((child) => child.stop()));
   }
 
+  /** Once a coordinator has the folder it is ours, and the logs of earlier demos may go. */
+  #removeOldLogs(): void {
+    for (const file of readdirSync(this.folder)) {
+      const [, mark] = /^(?:coordinator|demo-\d+)\.([0-9a-f]{8})\.log$/.exec(file) ?? [];
+      if (mark !== undefined && mark !== this.#mark) rmSync(join(this.folder, file), { force: true });
+    }
+  }
+
   #start(name: string, script: string, environment: Record<string, string>): Child {
     if (this.#stopping) throw new ChildError(`${name} is not started any more: the demo ends.`);
-    const child = startChild(name, script, environment, join(this.folder, `${name}.log`));
+    const child = startChild(name, script, environment, join(this.folder, `${name}.${this.#mark}.log`));
     this.#started.push(child);
     return child;
   }

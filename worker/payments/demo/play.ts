@@ -9,7 +9,7 @@ import { readExpected, type ExpectedFile } from '../expected.ts';
 import { IntentFileError, readIntentFile } from '../intent_file.ts';
 import { checkInvariants, type Invariant } from '../invariants.ts';
 import { newRun } from '../job_id.ts';
-import { paymentJobs, type UnreadableRow } from '../payment_jobs.ts';
+import { fileStreamOptions, paymentJobs, type UnreadableRow } from '../payment_jobs.ts';
 import { countRun, type RunCounts } from './counts.ts';
 import { Fleet } from './fleet.ts';
 import { killLeaseHolder, readRedeliveries, type Kill } from './kill.ts';
@@ -26,6 +26,7 @@ const workerCount = 2;
 /** A worker holds the lease that it works on, and the next. */
 const leasesPerWorker = 2;
 const lookIntervalMs = 40;
+const lookIntervalMsMax = 1_000;
 /** Without a single job ending for so long, something is stuck. */
 const stallDeadlineMs = 60_000;
 
@@ -72,7 +73,8 @@ async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: 
   let totals: StreamTotals | undefined;
   let failure: unknown;
   const submit = (): void => {
-    jobs.stream(paymentJobs({ path: options.path, run, jobCount: options.jobCount, onUnreadable: (row) => unreadable.push(row) })).then(
+    const source = paymentJobs({ path: options.path, run, jobCount: options.jobCount, onUnreadable: (row) => unreadable.push(row) });
+    jobs.stream(source, fileStreamOptions).then(
       (result) => { totals = result; },
       (error: unknown) => { failure = error; },
     );
@@ -90,6 +92,7 @@ async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: 
       stage.fleet.checkAlive();
       const lookedMs = performance.now();
       const counts = await countRun(client, operator, run);
+      const lookMs = performance.now() - lookedMs;
       progress.update(counts);
       const ended = counts.done + counts.failed;
       if (kill === undefined && isTimeToKill(counts, stage, totals !== undefined)) kill = await killOne(stage, progress, counts);
@@ -102,7 +105,7 @@ async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: 
         throw new DemoError(`No job has ended for ${stallDeadlineMs / 1000} s: ${tell.number(ended)} of ${tell.number(total)} have.`);
       }
       // Looking must not become the load, however many jobs there are.
-      await delay(Math.max(lookIntervalMs, 5 * (performance.now() - lookedMs)));
+      await delay(Math.min(Math.max(lookIntervalMs, 3 * lookMs), lookIntervalMsMax));
     }
   } catch (error) {
     // What a process that has gone says of itself is more than what was noticed of its absence.

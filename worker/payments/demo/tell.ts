@@ -12,6 +12,12 @@ export const plural = (count: number, one: string): string => `${number(count)} 
 /** The worker's name without what tells this demo from another. */
 export const shortName = (workerId: string | null): string => (workerId ?? 'nobody').split(':')[0]!;
 
+/** "a, b, c and 5 more" */
+function few(items: readonly string[], shownMax = 3): string {
+  const more = items.length - shownMax;
+  return items.slice(0, shownMax).join(', ') + (more > 0 ? ` and ${number(more)} more` : '');
+}
+
 /** Unreadable rows that are shown; a file that is no such file at all should not fill the screen. */
 const unreadableShownMax = 10;
 
@@ -31,11 +37,9 @@ export function unreadable(rows: readonly UnreadableRow[]): string {
 
 export function killed(kill: Kill, references: readonly string[], endedPercent: number): string {
   const { worker, leases, jobIds } = kill;
-  const ids = leases.map(({ leaseId }) => leaseId).join(', ');
-  const shown = references.slice(0, 3).join(', ');
-  const more = references.length > 3 ? ` and ${number(references.length - 3)} more` : '';
   return `\n  ${styled('red', '✗')} SIGKILL to ${styled('bold', worker.child.name)} (pid ${worker.child.pid}) at ${endedPercent}%. `
-    + `It held ${plural(leases.length, 'lease')} (${ids}):\n    ${plural(jobIds.length, 'job')}, ${shown}${more}`;
+    + `It held ${plural(leases.length, 'lease')} (${few(leases.map(({ leaseId }) => leaseId))}):\n`
+    + `    ${plural(jobIds.length, 'job')}, ${few(references)}`;
 }
 
 /** "demo-1 (120) and demo-3 (80)" */
@@ -81,5 +85,5 @@ export function ending(all: readonly Invariant[], jobs: number, seconds: number)
   const pace = `${plural(jobs, 'job')} in ${seconds.toFixed(1)} s (${number(Math.round(jobs / seconds))}/s)`;
   return broken === 0
     ? `\n  ${styled(['green', 'bold'], 'All invariants held.')} ${pace}\n`
-    : `\n  ${styled(['red', 'bold'], `${broken} of ${all.length} invariants are BROKEN.`)} ${pace}\n`;
+    : `\n  ${styled(['red', 'bold'], `${broken} of ${all.length} invariants ${broken === 1 ? 'is' : 'are'} BROKEN.`)} ${pace}\n`;
 }
