@@ -135,7 +135,7 @@ test.serial('a payment that is missing from the ledger, or has another amount, i
 
 test.serial('a forgotten duplicate and a decline that was captured are counted', async (t) => {
   const counts = 'the numbers of each outcome are the file\'s';
-  t.deepEqual((await broken(`delete from ledger.duplicate where job_id = ${jobOf(42)}`))[counts], ['duplicates: 8, the file has 9']);
+  t.deepEqual((await broken(`delete from ledger.duplicate where job_id = (select job_id from ledger.duplicate limit 1)`))[counts], ['duplicates: 8, the file has 9']);
   // As if the file had it the other way round: numbers and sums agree all the same, so each payment is looked at.
   const rows = readExpected(path).rows.map((row) =>
     row.reference === 'no1' ? { ...row, fate: 'captured' as const } : row.reference === 'late' ? { ...row, fate: 'declined' as const } : row);
