@@ -19,11 +19,12 @@ export interface PrivateServerOptions {
  * The run's keeper stops it if the test does not.
  */
 export async function startPrivateServer(options: PrivateServerOptions = {}): Promise<EmbeddedPostgres> {
+  const binariesFolder = options.binariesFolder ?? process.env.SKIPLEASE_TEST_POSTGRES_BINARIES;
   return startEmbeddedPostgres({
     dataFolder: options.dataFolder ?? (await makeServerFolder()),
     settings: { ...(options.durable ? {} : FAST_SETTINGS), ...options.settings },
     ...(options.port === undefined ? {} : { port: options.port }),
-    ...(options.binariesFolder === undefined ? {} : { binariesFolder: options.binariesFolder }),
+    ...(binariesFolder ? { binariesFolder } : {}),
   });
 }
 
