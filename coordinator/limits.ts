@@ -18,3 +18,5 @@ export const REPORT_WAITING_OUTCOMES_MAX = 50_000;
 export const REPORT_OUTCOMES_MAX = 10_000;
 /** Jobs of one lease, whatever the queue's settings say. */
 export const LEASE_JOBS_MAX = 1_000;
+/** Scheduled jobs that one statement makes ready. */
+export const PROMOTE_JOBS_MAX = 2_000;

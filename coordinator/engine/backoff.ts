@@ -1,4 +1,4 @@
-import type { RetryPolicy } from './types.ts';
+import type { RetryPolicy } from '../types.ts';
 
 /**
  * When a failed attempt is tried again: milliseconds from now. `attempt` is the one that failed, from 1; `random` is in

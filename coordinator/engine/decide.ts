@@ -1,7 +1,7 @@
 import type { AttemptRow, JobFacts, LockedLease, OutcomeRow, ReturnRow } from '../store/settle_carefully.ts';
 import { backoffMs } from './backoff.ts';
 import { ReceiptStatus } from './messages.ts';
-import { JobState, type NewJob, type RetryPolicy } from './types.ts';
+import { JobState, type NewJob, type RetryPolicy } from '../types.ts';
 
 /** What somebody wants to become of a leased job. */
 export type Move =

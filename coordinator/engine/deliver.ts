@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { HeldLease } from './held_lease.ts';
 import { durationOf, type LeasedJobMessage } from './messages.ts';
 import type { Mender } from './mender.ts';
-import type { QueueSettings } from './types.ts';
+import type { QueueSettings } from '../types.ts';
 import type { Session } from './session.ts';
 
 /** A job that was leased just now, from whichever way it came. */

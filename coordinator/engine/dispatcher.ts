@@ -9,7 +9,7 @@ import type { QueueCache } from './queue_cache.ts';
 import type { Session } from './session.ts';
 import type { Subscribers } from './subscribers.ts';
 import { newSecret } from './token.ts';
-import type { QueueSettings } from './types.ts';
+import type { QueueSettings } from '../types.ts';
 
 /** Jobs that one claim takes: a statement of some tens of milliseconds. */
 const CLAIM_JOBS_MAX = 2_000;

@@ -1,4 +1,4 @@
-import type { NewJob, QueueSettings } from './types.ts';
+import type { NewJob, QueueSettings } from '../types.ts';
 
 /** What a submit answers once it is committed. */
 export interface SubmitAnswer {

@@ -8,7 +8,7 @@ import type { Session } from './session.ts';
 import type { Subscribers } from './subscribers.ts';
 import { newSecret } from './token.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { QueueSettings } from './types.ts';
+import type { QueueSettings } from '../types.ts';
 import { LEASE_JOBS_MAX } from '../limits.ts';
 
 /** What a job weighs besides payload and headers: as skiplease.job_bytes() has it. */

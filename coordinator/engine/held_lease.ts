@@ -1,4 +1,4 @@
-import { Bits } from './bits.ts';
+import { Bits } from '../bits.ts';
 import { formatToken } from './token.ts';
 
 /** A lease as its session knows it. The database's row is the truth; this is what makes the common case cheap. */

@@ -3,12 +3,12 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { Store, TransactionRun } from '../store/store.ts';
 import type { Decisions, JobFacts, LockedLease } from '../store/settle_carefully.ts';
 import { Batcher } from './batcher.ts';
-import { Bits } from './bits.ts';
+import { Bits } from '../bits.ts';
 import { decide, proves, type Decision, type Move, type Proof, type Writes } from './decide.ts';
 import { ReceiptStatus } from './messages.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Sweeper } from './sweeper.ts';
-import type { RetryPolicy } from './types.ts';
+import type { RetryPolicy } from '../types.ts';
 
 /** Moves of one flush. */
 const FLUSH_MOVES_MAX = 2_000;

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { PROMOTE_JOBS_MAX } from '../store/promote.ts';
+import { PROMOTE_JOBS_MAX } from '../limits.ts';
 import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
 import type { Standing } from './standing.ts';

@@ -1,6 +1,6 @@
 import type { SubmitRow } from '../store/submit.ts';
 import type { Store } from '../store/store.ts';
-import type { NewJob, QueueSettings } from './types.ts';
+import type { NewJob, QueueSettings } from '../types.ts';
 
 /** Settings of queues by name and number. What changes them says so (here, or by a wake-up from elsewhere). */
 export class QueueCache {

@@ -3,7 +3,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { LeaseSettle, SucceededRow } from '../store/settle.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
-import { Bits } from './bits.ts';
+import { Bits } from '../bits.ts';
 import type { Move } from './decide.ts';
 import type { HeldLease } from './held_lease.ts';
 import type { Mender, MoveResult } from './mender.ts';

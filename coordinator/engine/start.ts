@@ -22,7 +22,7 @@ import { Standing } from './standing.ts';
 import { Submitter, type Submitted } from './submitter.ts';
 import { Subscribers } from './subscribers.ts';
 import { Sweeper } from './sweeper.ts';
-import type { NewJob, QueueSettings } from './types.ts';
+import type { NewJob, QueueSettings } from '../types.ts';
 import { Wakeups, type Hint } from './wakeups.ts';
 
 /** What the engine needs from `main`. Times in milliseconds. */

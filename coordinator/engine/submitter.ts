@@ -8,7 +8,7 @@ import { Batcher } from './batcher.ts';
 import type { SubmitAnswer } from './engine.ts';
 import type { HandOff, HandOffPlan } from './hand_off.ts';
 import type { QueueCache } from './queue_cache.ts';
-import type { NewJob } from './types.ts';
+import type { NewJob } from '../types.ts';
 
 /** Jobs that one flush commits together. */
 const FLUSH_JOBS_MAX = 5_000;

@@ -1,5 +1,5 @@
 import type { Attempt, Job, JobError, JobState } from '../../proto/gen/skiplease/v1/job.ts';
-import { JobState as Numbers } from '../engine/types.ts';
+import { JobState as Numbers } from '../types.ts';
 import type { AttemptRow, FullJobRow } from '../store/get_jobs.ts';
 import type { JobRow } from '../store/job_place.ts';
 import { uuidTimeMs } from './ids.ts';

@@ -1,5 +1,5 @@
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import type { NewJob } from '../engine/types.ts';
+import type { NewJob } from '../types.ts';
 import { invalidArgument, SkipleaseError } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
 import { newJobId, parseUuid, uuidTimeMs } from './ids.ts';

@@ -1,6 +1,6 @@
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import type { WatchJobRequest, WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
-import { JobState } from '../engine/types.ts';
+import { JobState } from '../types.ts';
 import { SkipleaseError } from '../errors.ts';
 import { getJobs } from '../store/get_jobs.ts';
 import { lookAtJobs } from '../store/look_at_jobs.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { JobState } from '../engine/types.ts';
+import { JobState } from '../types.ts';
 import { mustBeSomewhere } from './get_jobs.ts';
 import { JOB_COLUMNS, JOB_JOINS, jobRow, PLACE } from './job_place.ts';
 import type { JobRow } from './job_place.ts';

@@ -1,8 +1,6 @@
+import { PROMOTE_JOBS_MAX } from '../limits.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
 import type { Level } from './levels.ts';
-
-/** Due jobs a statement takes at most. */
-export const PROMOTE_JOBS_MAX = 2_000;
 
 const PROMOTE: Statement = {
   name: 'promote',

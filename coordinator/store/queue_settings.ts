@@ -1,4 +1,4 @@
-import type { QueueSettings } from '../engine/types.ts';
+import type { QueueSettings } from '../types.ts';
 import { int4Array, textArray } from './binary.ts';
 import type { HotConnection, Row, Statement } from './hot_connection.ts';
 

@@ -1,5 +1,5 @@
 import { int4Array, int8Array, textArray, uuidArray } from './binary.ts';
-import { Bits } from '../engine/bits.ts';
+import { Bits } from '../bits.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
 
 /** One worker's stream, as others see it. */

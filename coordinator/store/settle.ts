@@ -1,4 +1,4 @@
-import type { Bits } from '../engine/bits.ts';
+import type { Bits } from '../bits.ts';
 import { byteaArray, int2Array, int8Array, textArray, uuidArray, varbitArray } from './binary.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
 

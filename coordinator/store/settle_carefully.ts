@@ -1,4 +1,4 @@
-import { Bits } from '../engine/bits.ts';
+import { Bits } from '../bits.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray, varbitArray } from './binary.ts';
 import type { Statement, TransactionRun } from './hot_connection.ts';
 

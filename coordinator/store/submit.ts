@@ -1,4 +1,4 @@
-import type { NewJob } from '../engine/types.ts';
+import type { NewJob } from '../types.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray } from './binary.ts';
 import type { HotConnection, Row, Statement, TransactionRun } from './hot_connection.ts';
 
