@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")"
 python="${PYTHON:-python3}"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$python is older than Python 3.10" >&2; exit 1; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$python is not Python 3.10 or newer" >&2; exit 1; }
 wanted=$(cat requirements.txt requirements-dev.txt; "$python" -V)
 if [ ! -f .venv/installed ] || [ "$(cat .venv/installed)" != "$wanted" ]; then
   rm -rf .venv

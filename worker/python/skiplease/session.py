@@ -10,8 +10,13 @@ from .outbox import Outbox
 from .v1 import worker_service_pb2 as pb
 from .v1.worker_service_pb2_grpc import WorkerServiceStub
 
-# Reconnecting is our own business: a new channel must not wait for the backoff of an older one.
-CHANNEL_OPTIONS = [('grpc.use_local_subchannel_pool', 1)]
+RECEIVE_BYTES_MAX = 16 * 1024 * 1024
+"""The largest message that we take, and say so in hello: generous beside gRPC's own 4 MiB."""
+CHANNEL_OPTIONS = [
+    ('grpc.max_receive_message_length', RECEIVE_BYTES_MAX),
+    # Reconnecting is our own business: a new channel must not wait for the backoff of an older one.
+    ('grpc.use_local_subchannel_pool', 1),
+]
 SILENT_INTERVALS = 2.5
 """So many heartbeat intervals without a word: the coordinator is hung, cut off, or without its database."""
 

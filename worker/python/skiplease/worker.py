@@ -20,7 +20,7 @@ from .errors import HelloRefused
 from .holdings import Holdings
 from .outbox import Outbox
 from .runner import BatchHandler, Handler, Runner
-from .session import Session
+from .session import RECEIVE_BYTES_MAX, Session
 from .v1 import worker_service_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Worker:
             window=pb.Window(jobs=2 * concurrency if window_jobs is None else window_jobs, bytes=window_bytes),
             sdk='skiplease-python',
             sdk_version=VERSION,
+            receive_bytes_max=RECEIVE_BYTES_MAX,
         )
         caps = queues if isinstance(queues, Mapping) else dict.fromkeys(queues, 0)
         self._hello.queues.extend(pb.QueueSubscription(queue=name, jobs_max=cap) for name, cap in caps.items())
