@@ -73,6 +73,10 @@ function whatHappened(leaseId: bigint, facts: JobFacts): ReceiptStatus {
   if (facts.outcome?.state === JobState.CANCELLED) {
     return ReceiptStatus.CANCELLED;
   }
+  // The lease was given up, which its holder did not report: an outcome or attempt in its name says nothing else.
+  if (facts.expiredLeaseIds.includes(leaseId)) {
+    return ReceiptStatus.LEASE_LOST;
+  }
   const ours = facts.outcome?.leaseId === leaseId || facts.attemptLeaseIds.includes(leaseId);
   return ours ? ReceiptStatus.DUPLICATE : ReceiptStatus.LEASE_LOST;
 }

@@ -23,8 +23,10 @@ export interface JobFacts {
   maxAttempts: number | null;
   bytes: number;
   outcome: { state: number; leaseId: bigint | null } | undefined;
-  /** Leases under which attempts of it failed or expired. */
+  /** Leases under which attempts of it were reported as failed. */
   attemptLeaseIds: bigint[];
+  /** Leases under which attempts of it expired: whatever their holders report now comes too late. */
+  expiredLeaseIds: bigint[];
 }
 
 const LOCKED_COLUMNS = `l.id, l.secret, l.queue_id, l.session_id, l.coordinator_id, date_part('epoch', l.granted_at) * 1000,
@@ -77,8 +79,11 @@ const LOOK: Statement = {
   name: 'look_at_jobs',
   text: `
   select i.id, j.queue_id, j.max_attempts, j.bytes + coalesce(p.bytes, 0), o.state, o.lease_id,
-         (select array_to_string(array_agg(lease_id), ',') from skiplease.attempt a where a.job_id = i.id)
+         a.failed, a.expired
     from unnest($1::uuid[]) i (id)
+   cross join lateral (select string_agg(lease_id::text, ',') filter (where state = 1) as failed,
+                              string_agg(lease_id::text, ',') filter (where state = 2) as expired
+                         from skiplease.attempt where job_id = i.id) a
    cross join lateral (select queue_id, max_attempts, skiplease.job_bytes(payload, headers) as bytes
                          from skiplease.job where id = i.id offset 0) j
     left join lateral (select state, lease_id from skiplease.outcome where job_id = i.id offset 0) o on true
@@ -96,10 +101,15 @@ export async function lookAtJobs(run: TransactionRun, jobIds: string[]): Promise
         maxAttempts: row[2] === null ? null : Number(row[2]),
         bytes: Number(row[3]),
         outcome: row[4] === null ? undefined : { state: Number(row[4]), leaseId: row[5] === null ? null : BigInt(row[5]!) },
-        attemptLeaseIds: row[6] ? row[6].split(',').map(BigInt) : [],
+        attemptLeaseIds: leaseIds(row[6] ?? null),
+        expiredLeaseIds: leaseIds(row[7] ?? null),
       },
     ]),
   );
+}
+
+function leaseIds(listed: string | null): bigint[] {
+  return listed ? listed.split(',').map(BigInt) : [];
 }
 
 /** A job that ends for good. */
