@@ -8,7 +8,11 @@ export class Batcher<Item> {
   readonly #weigh: (item: Item) => number;
   #waiting: Item[] = [];
   #weight = 0;
-  #running: Promise<void> | undefined;
+  #running = false;
+  #added = 0;
+  #flushed = 0;
+  /** Who waits in idle(), and for how many items of all that were ever added. */
+  #idlers: { items: number; resolve(): void }[] = [];
 
   /** `flush` must settle its items itself and never reject. One flush takes items up to `weightMax` (at least one). */
   constructor(flush: (items: Item[]) => Promise<void>, weightMax: number, weigh: (item: Item) => number = () => 1) {
@@ -25,23 +29,31 @@ export class Batcher<Item> {
   add(item: Item): void {
     this.#waiting.push(item);
     this.#weight += this.#weigh(item);
-    this.#running ??= this.#run();
+    this.#added += 1;
+    if (!this.#running) {
+      this.#running = true;
+      void this.#run();
+    }
   }
 
-  /** Resolves when everything added so far has been flushed. */
-  async idle(): Promise<void> {
-    while (this.#running !== undefined) {
-      await this.#running;
-    }
+  /** Resolves when everything added so far has been flushed, whatever is added meanwhile: under load that never ends. */
+  idle(): Promise<void> {
+    const items = this.#added;
+    return this.#flushed >= items ? Promise.resolve() : new Promise((resolve) => this.#idlers.push({ items, resolve }));
   }
 
   async #run(): Promise<void> {
     // What else arrives in this turn of the event loop travels along.
     await new Promise(setImmediate);
     while (this.#waiting.length > 0) {
-      await this.#flush(this.#take());
+      const items = this.#take();
+      await this.#flush(items);
+      this.#flushed += items.length;
+      while (this.#idlers.length > 0 && this.#idlers[0]!.items <= this.#flushed) {
+        this.#idlers.shift()!.resolve();
+      }
     }
-    this.#running = undefined;
+    this.#running = false;
   }
 
   #take(): Item[] {

@@ -50,6 +50,18 @@ export class HeldLease {
     return this.#places.get(jobId) ?? -1;
   }
 
+  get unsettledJobs(): number {
+    return this.settled.length - this.settled.count;
+  }
+
+  unsettledBytes(): number {
+    let total = 0;
+    for (let place = 0; place < this.bytes.length; place += 1) {
+      total += this.settled.has(place) ? 0 : this.bytes[place]!;
+    }
+    return total;
+  }
+
   unsettledJobIds(): string[] {
     return this.jobIds.filter((_, place) => !this.settled.has(place));
   }

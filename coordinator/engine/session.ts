@@ -92,11 +92,19 @@ export class Session {
     this.hold(queueId, -jobs, -bytes);
   }
 
-  /** A job of a lease is settled, by whomever: makes room once, and forgets the lease after its last. */
-  settled(lease: HeldLease, place: number): void {
-    lease.taken.set(place);
-    if (lease.settled.set(place) && this.leases.has(lease.leaseId)) {
-      this.free(lease.queueId, 1, lease.bytes[place]!);
+  /** Jobs of a lease are settled, by whomever: makes room once for each, and forgets the lease after its last. */
+  settled(lease: HeldLease, places: readonly number[]): void {
+    let jobs = 0;
+    let bytes = 0;
+    for (const place of places) {
+      lease.taken.set(place);
+      if (lease.settled.set(place)) {
+        jobs += 1;
+        bytes += lease.bytes[place]!;
+      }
+    }
+    if (jobs > 0 && this.leases.has(lease.leaseId)) {
+      this.free(lease.queueId, jobs, bytes);
       if (lease.settled.full) {
         this.leases.delete(lease.leaseId);
       }
@@ -106,21 +114,13 @@ export class Session {
   /** Takes up a lease and counts what is left of it. */
   take(lease: HeldLease): void {
     this.leases.set(lease.leaseId, lease);
-    lease.jobIds.forEach((_, place) => {
-      if (!lease.settled.has(place)) {
-        this.hold(lease.queueId, 1, lease.bytes[place]!);
-      }
-    });
+    this.hold(lease.queueId, lease.unsettledJobs, lease.unsettledBytes());
   }
 
   /** The lease is no longer this session's. */
   drop(lease: HeldLease): void {
     if (this.leases.delete(lease.leaseId)) {
-      lease.jobIds.forEach((_, place) => {
-        if (!lease.settled.has(place)) {
-          this.free(lease.queueId, 1, lease.bytes[place]!);
-        }
-      });
+      this.free(lease.queueId, lease.unsettledJobs, lease.unsettledBytes());
     }
   }
 }

@@ -154,7 +154,7 @@ export class Sessions {
       const place = lease?.jobIds.indexOf(jobId) ?? -1;
       if (session !== undefined && lease !== undefined && place >= 0) {
         session.port?.cancel({ token: lease.token, jobIds: [jobId], reason: CancelReason.JOB_CANCELLED, message: reason });
-        session.settled(lease, place);
+        session.settled(lease, [place]);
       }
     }
     this.#roomMade();

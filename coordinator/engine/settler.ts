@@ -139,15 +139,18 @@ export class Settler {
       return;
     }
     this.#metrics.settle((this.#clock.nowMs() - started) / 1000, rows.length);
-    for (const { lease, add } of leases.values()) {
-      this.#committed(lease.session, lease.lease, add);
+    for (const { session, lease, places } of parts) {
+      session.settled(lease, places);
+      if (lease.settled.full) {
+        this.#sweeper.add(lease.leaseId);
+      }
     }
     this.#roomMade();
     parts.forEach((part) => this.#answer(part, accepted));
   }
 
   /** Until the database takes it or refuses it: what workers have reported is not forgotten while it is away. */
-  async #settle(leases: Map<bigint, Settling>, rows: SucceededRow[]): Promise<Set<string> | undefined> {
+  async #settle(leases: Map<bigint, LeaseSettle>, rows: SucceededRow[]): Promise<Set<string> | undefined> {
     const finished = this.#sweeper.take();
     for (let tries = 0; ; tries += 1) {
       try {
@@ -163,17 +166,6 @@ export class Settler {
           setTimeout(resolve, Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(tries, 5)));
         });
       }
-    }
-  }
-
-  #committed(session: Session, lease: HeldLease, add: Bits): void {
-    lease.jobIds.forEach((_, place) => {
-      if (add.has(place)) {
-        session.settled(lease, place);
-      }
-    });
-    if (lease.settled.full) {
-      this.#sweeper.add(lease.leaseId);
     }
   }
 
@@ -228,20 +220,14 @@ export class Settler {
 
 const RECEIPT_NAMES = [undefined, 'accepted', 'duplicate', 'lease_lost', 'cancelled', 'invalid'] as const;
 
-/** What one flush does to one lease. */
-type Settling = LeaseSettle & { lease: { session: Session; lease: HeldLease } };
-
-function gather(parts: FastPart[]): { leases: Map<bigint, Settling>; rows: SucceededRow[] } {
-  const leases = new Map<bigint, Settling>();
+function gather(parts: FastPart[]): { leases: Map<bigint, LeaseSettle>; rows: SucceededRow[] } {
+  const leases = new Map<bigint, LeaseSettle>();
   const rows: SucceededRow[] = [];
   for (const part of parts) {
     const { lease } = part;
     let settling = leases.get(lease.leaseId);
     if (settling === undefined) {
-      settling = {
-        leaseId: lease.leaseId, secret: lease.secret, expected: lease.settled.copy(), add: new Bits(lease.jobIds.length),
-        lease: { session: part.session, lease },
-      };
+      settling = { leaseId: lease.leaseId, secret: lease.secret, expected: lease.settled.copy(), add: new Bits(lease.jobIds.length) };
       leases.set(lease.leaseId, settling);
     }
     for (let order = 0; order < part.places.length; order += 1) {
@@ -267,11 +253,7 @@ function learn(session: Session, leaseId: bigint, results: MoveResult[], settled
     session.drop(lease);
     return;
   }
-  lease.jobIds.forEach((_, place) => {
-    if (settled.has(place)) {
-      session.settled(lease, place);
-    }
-  });
+  session.settled(lease, [...lease.jobIds.keys()].filter((place) => settled.has(place)));
   for (const { jobId, status } of results) {
     if (status === ReceiptStatus.INVALID) {
       lease.taken.clear(lease.jobIds.indexOf(jobId));
