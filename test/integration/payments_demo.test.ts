@@ -39,8 +39,8 @@ test.serial('the example file, an embedded database, a worker killed half-way', 
   const { environment } = await surroundings(t, 'embedded');
   const { code, text } = await runDemo(environment);
   t.is(code, 0, text);
-  t.regex(text, /SIGKILL to demo-\d \(pid \d+\) at [56]\d%\. It held \d+ leases? \(/);
-  t.regex(text, /its jobs went to demo-/);
+  t.regex(text, /SIGKILL to demo-\d \(pid \d+\) at [56]\d%: it left \d+ jobs in \d+ leases?,/);
+  t.regex(text, /Its leases ran out after \d+\.\d s\. demo-\d did \d+ of the jobs/);
   t.regex(text, /\d+%\s+[\d,]+\/s\s+ready [\d,]+\s+leased/);
   t.regex(text, /All invariants held\. 10,000 jobs in/);
   t.notRegex(text, /BROKEN/);
@@ -62,7 +62,7 @@ test.serial('one\'s own file, repeated, in small leases; rows that cannot be rea
   t.regex(text, /up to 20 jobs a lease/);
   t.regex(text, /All invariants held\. 700 jobs/);
   const list = readFileSync(join(folder, 'demo', 'killed_jobs.csv'), 'utf8').trimEnd().split('\n');
-  const [, held] = /\n {4}(\d+) jobs?, /.exec(text)!;
+  const [, held] = / it left (\d+) jobs? in /.exec(text)!;
   t.is(String(list.length - 1), held!);
 });
 

@@ -36,7 +36,9 @@ async function main(): Promise<number> {
     process.stdout.write('\n  Interrupted: ending the processes of the demo.\n');
     void fleet.stopAll().finally(() => process.exit(130));
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+  // Nobody reads any more (`| head`, a closed terminal): the processes must not outlive that either.
+  process.stdout.on('error', interrupt);
   try {
     return (await play(options, fleet)) ? 0 : 1;
   } finally {

@@ -110,7 +110,7 @@ const sumsQuery = `
 
 /** What the counts are called, in the order in which they are told. */
 const countNames: Readonly<Record<string, string>> = {
-  captured: 'captured', duplicate: 'duplicates', declined: 'declined', invalid_iban: 'with a bad IBAN', gave_up: 'gave up', cancelled: 'cancelled',
+  captured: 'captured', duplicate: 'duplicates', declined: 'declined', invalid_iban: 'bad IBANs', gave_up: 'gave up', cancelled: 'cancelled',
 };
 
 function invariant(title: string, measure: string, culprits: string[]): Invariant {
@@ -125,7 +125,7 @@ async function checkCounts(client: pg.ClientBase, run: string): Promise<Invarian
   const measure = ['duplicate', 'declined', 'invalid_iban', 'gave_up']
     .map((what) => `${counted(what).toLocaleString('en')} ${countNames[what]}`).join(', ');
   const off = rows.filter(({ ours, files }) => ours !== files);
-  return invariant('the numbers of each outcome are the file\'s', measure,
+  return invariant('the numbers are the file\'s', measure,
     off.map(({ what, ours, files }) => `${countNames[what] ?? what}: ${ours}, the file has ${files}`));
 }
 

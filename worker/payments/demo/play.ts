@@ -46,6 +46,8 @@ interface Killed extends Kill {
   atMs: number;
   /** When the coordinator had given up its leases, after the kill. */
   expiredAfterMs: number | undefined;
+  /** Resolves when another worker is connected in its place. */
+  successor: Promise<void>;
 }
 
 /** Is it time? Once so many jobs have ended; or when the last ones have been handed out, and no later lease is to be expected. */
@@ -60,9 +62,10 @@ async function killOne(stage: Stage, progress: Progress, counts: RunCounts, star
   const atMs = performance.now();
   const references = (await readRedeliveries(client, kill)).map(({ reference }) => reference);
   progress.say(tell.killed(kill, references, Math.floor(((counts.done + counts.failed) * 100) / total)));
-  const successor = await fleet.startWorker(workerCount + 1, stage.windowJobs);
-  progress.say(`    ${successor.child.name} (pid ${successor.child.pid}) was started in its place\n`);
-  return { ...kill, atMs, expiredAfterMs: undefined };
+  const successor = fleet.startWorker(workerCount + 1, stage.windowJobs).then(({ child }) => progress.say(tell.replaced(kill, child)));
+  // Awaited at the end; until then its failure must not end the process by itself.
+  successor.catch(() => {});
+  return { ...kill, atMs, expiredAfterMs: undefined, successor };
 }
 
 /** From the first submit to the last job's end. */
@@ -99,7 +102,10 @@ async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: 
       if (kill !== undefined && kill.expiredAfterMs === undefined && (await operator.leasesOf(kill.worker.id)).length === 0) {
         kill.expiredAfterMs = performance.now() - kill.atMs;
       }
-      if (totals !== undefined && kill !== undefined && ended >= total) return { kill, totals };
+      if (totals !== undefined && kill !== undefined && ended >= total) {
+        await kill.successor;
+        return { kill, totals };
+      }
       if (ended > lastEnded) [lastEnded, lastEndedMs] = [ended, performance.now()];
       if (performance.now() - lastEndedMs > stallDeadlineMs) {
         throw new DemoError(`No job has ended for ${stallDeadlineMs / 1000} s: ${tell.number(ended)} of ${tell.number(total)} have.`);
@@ -151,6 +157,8 @@ export async function play(options: DemoOptions, fleet: Fleet, run = newRun()): 
   print(tell.fact('coordinator', `${coordinator.grpcAddress}, ${coordinator.database}`));
   const operator = new Operator(coordinator.grpcAddress);
   const client = new pg.Client({ connectionString: coordinator.databaseUrl, application_name: 'payments demo' });
+  // A connection that breaks is reported by its next use; without a listener it would end the process.
+  client.on('error', () => {});
   try {
     await client.connect();
     const depth = await operator.setLeaseJobsMax(options.leaseJobsMax);

@@ -2,6 +2,7 @@
 import { styleText } from 'node:util';
 import type { Invariant } from '../invariants.ts';
 import type { UnreadableRow } from '../payment_jobs.ts';
+import type { Child } from './child.ts';
 import type { Kill, Redelivery } from './kill.ts';
 
 const styled = (style: Parameters<typeof styleText>[0], text: string): string => styleText(style, text, { stream: process.stdout });
@@ -37,31 +38,36 @@ export function unreadable(rows: readonly UnreadableRow[]): string {
 
 export function killed(kill: Kill, references: readonly string[], endedPercent: number): string {
   const { worker, leases, jobIds } = kill;
-  return `\n  ${styled('red', '✗')} SIGKILL to ${styled('bold', worker.child.name)} (pid ${worker.child.pid}) at ${endedPercent}%. `
-    + `It held ${plural(leases.length, 'lease')} (${few(leases.map(({ leaseId }) => leaseId))}):\n`
-    + `    ${plural(jobIds.length, 'job')}, ${few(references)}`;
+  return `  ${styled('red', '✗')} SIGKILL to ${styled('bold', worker.child.name)} (pid ${worker.child.pid}) at ${endedPercent}%: `
+    + `it left ${plural(jobIds.length, 'job')} in ${plural(leases.length, 'lease')},\n`
+    + `    ${leases.length === 1 ? 'lease' : 'leases'} ${few(leases.map(({ leaseId }) => leaseId))},\n    ${few(references)}`;
 }
 
-/** "demo-1 (120) and demo-3 (80)" */
+export function replaced(kill: Kill, successor: Child): string {
+  return `  ${styled('green', '+')} ${styled('bold', successor.name)} (pid ${successor.pid}) was started in the place of ${kill.worker.child.name}.`;
+}
+
+/** "demo-1 did 120 of the jobs, demo-3 80" */
 function byWorker(redeliveries: readonly Redelivery[]): string {
   const counts = new Map<string, number>();
   for (const { worker } of redeliveries) counts.set(shortName(worker), (counts.get(shortName(worker)) ?? 0) + 1);
-  return [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([worker, count]) => `${worker} (${number(count)})`).join(' and ');
+  return [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([worker, count], index) => `${worker} ${index === 0 ? `did ${number(count)} of the jobs` : number(count)}`).join(', ');
 }
 
 export function redelivered(kill: Kill, redeliveries: readonly Redelivery[], expiredAfterMs: number | undefined, listFile: string): string {
   const name = kill.worker.child.name;
   const others = redeliveries.filter(({ worker }) => worker !== kill.worker.id);
-  const again = others.filter(({ attempt }) => (attempt ?? 0) > 1);
-  const unstarted = others.length - again.length;
+  const again = others.filter(({ attempt }) => (attempt ?? 0) > 1).length;
   const captured = redeliveries.filter(({ capturedBefore }) => capturedBefore).length;
-  const when = expiredAfterMs === undefined ? 'When its leases ran out' : `${(expiredAfterMs / 1000).toFixed(1)} s later its leases had run out, and`;
+  const after = expiredAfterMs === undefined ? '' : ` after ${(expiredAfterMs / 1000).toFixed(1)} s`;
+  const unstarted = others.length - again;
   return [
-    `  ${styled('cyan', '↻')} ${when} its jobs went to ${byWorker(others)}:`,
-    `    ${number(again.length)} as a further attempt${unstarted > 0 ? `, ${number(unstarted)} that never reached it at no cost` : ''}. ${captured === 0
-      ? `${name} had captured none of them.`
-      : `${number(captured)} of them ${name} had\n    captured and not reported: the ledger knew them, and none was captured again.`}`,
-    styled('dim', `    all of them: ${listFile}`),
+    `  ${styled('cyan', '↻')} Its leases ran out${after}. ${byWorker(others)}:`,
+    `    ${number(again)} as a further attempt${unstarted === 0 ? '' : `, ${number(unstarted)} that had never reached it at no cost`}.`,
+    captured === 0 ? `    ${name} had captured none of them.`
+      : `    ${number(captured)} of them ${name} had captured and could not report: the ledger knew them,\n    and none was captured again.`,
+    styled('dim', `    All of them are in ${listFile}`),
   ].join('\n');
 }
 
