@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises';
 import { contestantsNamed } from './contestants.ts';
 import { readDurableSettings } from './database/durability.ts';
 import { BenchServer } from './database/server.ts';
 import { startServer } from './database/start_server.ts';
 import { parseOptions, USAGE, type Options } from './options.ts';
 import { installPeers } from './peers/install.ts';
+import { writeJson } from './report/json.ts';
 import { describeSurroundings, renderSurroundings } from './report/machine.ts';
 import { renderTable } from './report/table.ts';
 import { runScenarios } from './run.ts';
@@ -20,7 +20,7 @@ function parse(): Options {
   try {
     return parseOptions(process.argv.slice(2));
   } catch (error) {
-    throw new Error(`${(error as Error).message}\n\n${USAGE}`);
+    throw new Error(`${(error as Error).message}\n\n${USAGE}`, { cause: error });
   }
 }
 
@@ -35,12 +35,11 @@ async function main(options: Options): Promise<number> {
     await server.open();
     const surroundings = describeSurroundings(await readDurableSettings(server.admin), contestants);
     say(`${renderSurroundings(surroundings)}\n`);
-    const { figures, texts, checks, raw } = await runScenarios({ server, contestants, options, say }, options);
+    const results = await runScenarios({ server, contestants, options, say }, options);
+    const { figures, texts, checks } = results;
     if (figures.length > 0) say(`\n${renderTable(figures, contestants)}`);
     for (const text of texts) say(`\n${text}`);
-    if (options.jsonFile !== undefined) {
-      await writeFile(options.jsonFile, `${JSON.stringify({ surroundings, options: { ...options, databaseUrl: undefined }, raw, checks }, null, 2)}\n`);
-    }
+    if (options.jsonFile !== undefined) await writeJson(options.jsonFile, surroundings, options, results);
     const failed = checks.filter(({ passed }) => !passed);
     say('');
     for (const { name, detail } of failed) say(`FAILED ${name}: ${detail}`);

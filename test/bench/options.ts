@@ -47,7 +47,9 @@ export function parseOptions(argumentList: string[]): Options {
     },
   });
   const unknown = positionals.filter((name) => !SCENARIOS.includes(name as ScenarioName));
-  if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')} (there are ${SCENARIOS.join(', ')})`);
+  if (unknown.length > 0) {
+    throw new Error(`no such scenario: ${unknown.join(', ')} (there are ${SCENARIOS.join(', ')})`);
+  }
   return {
     scenarios: positionals.length === 0 ? [...SCENARIOS] : (positionals as ScenarioName[]),
     quick: values.quick,

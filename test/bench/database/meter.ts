@@ -11,7 +11,7 @@ export interface DatabaseUse {
   cpuMs: number | undefined;
 }
 
-/** Reads the database's counters now; the function that it gives back reads them again and answers with the difference. */
+/** Reads the database's counters now. The function that it gives back reads them again, and answers the difference. */
 export async function startMeter(admin: pg.Client, databaseName: string): Promise<() => Promise<DatabaseUse>> {
   const postmaster = await postmasterPid(admin);
   const statements = await readStatements(admin, databaseName);

@@ -23,8 +23,8 @@ export async function walBetween(client: pg.Client, from: string, to: string): P
   const { rows } = await client.query<WalUse>(
     `SELECT pg_wal_lsn_diff($2, $1)::float8 AS bytes,
             coalesce(sum(fpi_size), 0)::float8 AS "fullPageBytes",
-            coalesce(sum(count) FILTER (WHERE "resource_manager/record_type" = 'Transaction/COMMIT'), 0)::float8 AS commits
-       FROM pg_get_wal_stats($1, $2, true)`,
+            coalesce(sum(count) FILTER (WHERE kind = 'Transaction/COMMIT'), 0)::float8 AS commits
+       FROM pg_get_wal_stats($1, $2, true) AS wal (kind, count)`,
     [from, to],
   );
   return rows[0]!;

@@ -22,9 +22,10 @@ declare module 'graphile-worker' {
     identifier: string;
     payload: unknown;
   }
-  class Logger {
-    constructor(factory: (scope: unknown) => (level: string, message: string) => void);
+  interface Logger {
+    error(message: string): void;
   }
+  const Logger: new (factory: (scope: unknown) => (level: string, message: string) => void) => Logger;
   function run(options: RunnerOptions): Promise<{ stop(): Promise<void> }>;
   function makeWorkerUtils(options: { pgPool: Pool; logger?: Logger }): Promise<{
     migrate(): Promise<void>;

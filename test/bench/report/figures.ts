@@ -18,31 +18,40 @@ export interface Figure {
 
 /** jobs/s of a flood, and what a job cost in it. */
 export function floodFigures(kind: FloodKind, results: Map<Contestant, FloodResult[]>): Figure[] {
-  const figure = (label: string, digits: number, of: (result: FloodResult) => number | undefined, heading = false): Figure => ({
-    label,
+  const cost = (label: string, digits: number, of: (result: FloodResult) => number | undefined): Figure => ({
+    label: `  ${label}`,
     digits,
-    heading,
-    compared: heading,
+    heading: false,
+    compared: false,
     values: spreads(results, of),
   });
   const processes = [...new Set([...results.values()].flat().flatMap(({ cpuMs }) => Object.keys(cpuMs)))];
   return [
-    figure(`${kind}: jobs/s`, 0, ({ jobsPerSecond }) => jobsPerSecond, true),
-    figure('  statements per 1,000 jobs', 1, ({ database, jobs }) => (1000 * totalCalls(database.statements)) / jobs),
-    figure('  commits per 1,000 jobs', 1, ({ database, jobs }) => (1000 * database.wal.commits) / jobs),
-    figure('  WAL bytes per job: records', 0, ({ database, jobs }) => (database.wal.bytes - database.wal.fullPageBytes) / jobs),
-    figure('  WAL bytes per job: full pages', 0, ({ database, jobs }) => database.wal.fullPageBytes / jobs),
-    figure('  dead rows per job', 2, ({ churn, jobs, warmUpJobs }) => sumOfDead(churn) / (jobs + warmUpJobs)),
-    figure('  CPU µs per job: PostgreSQL', 1, ({ database, jobs }) => perJobMicros(database.cpuMs, jobs)),
-    ...processes.map((name) => figure(`  CPU µs per job: ${name}`, 1, ({ cpuMs, jobs }) => perJobMicros(cpuMs[name], jobs))),
+    {
+      label: `${kind}: jobs/s`,
+      digits: 0,
+      heading: true,
+      compared: true,
+      values: spreads(results, ({ jobsPerSecond }) => jobsPerSecond),
+    },
+    cost('statements per 1,000 jobs', 1, ({ database, jobs }) => (1000 * totalCalls(database.statements)) / jobs),
+    cost('commits per 1,000 jobs', 1, ({ database, jobs }) => (1000 * database.wal.commits) / jobs),
+    cost('WAL bytes per job: records', 0, ({ database: { wal }, jobs }) => (wal.bytes - wal.fullPageBytes) / jobs),
+    cost('WAL bytes per job: full pages', 0, ({ database: { wal }, jobs }) => wal.fullPageBytes / jobs),
+    cost('dead rows per job', 2, ({ churn, jobs, warmUpJobs }) => sumOfDead(churn) / (jobs + warmUpJobs)),
+    cost('CPU µs per job: PostgreSQL', 1, ({ database, jobs }) => perJobMicros(database.cpuMs, jobs)),
+    ...processes.map((name) =>
+      cost(`CPU µs per job: ${name}`, 1, ({ cpuMs, jobs }) => perJobMicros(cpuMs[name], jobs)),
+    ),
   ];
 }
 
 /** Milliseconds from the submit call to the handler's start. */
 export function latencyFigures(results: Map<Contestant, LatencyResult[]>): Figure[] {
+  const shared = { digits: 2, compared: true };
   return [
-    { label: 'latency: ms, p50', digits: 2, heading: true, compared: true, values: spreads(results, ({ p50Ms }) => p50Ms) },
-    { label: '  p95', digits: 2, heading: false, compared: true, values: spreads(results, ({ p95Ms }) => p95Ms) },
+    { ...shared, label: 'latency: ms, p50', heading: true, values: spreads(results, ({ p50Ms }) => p50Ms) },
+    { ...shared, label: '  p95', heading: false, values: spreads(results, ({ p95Ms }) => p95Ms) },
   ];
 }
 

@@ -1,6 +1,13 @@
 import { monotonicMs } from '../measure/clock.ts';
 import { Tally } from '../measure/tally.ts';
-import type { CommonMethods, Connection, FloodOrder, SubmitterMethods, TrickleOrder, WorkerMethods } from './methods.ts';
+import type {
+  CommonMethods,
+  Connection,
+  FloodOrder,
+  SubmitterMethods,
+  TrickleOrder,
+  WorkerMethods,
+} from './methods.ts';
 
 /** A contestant's submitting half, as its own library does it. */
 export interface Submitter {

@@ -58,7 +58,9 @@ export async function handOffWrites(context: BenchContext): Promise<HandOffResul
 
       const partitions = await withAdmin(database, partitionsOf);
       const inserts = { job: 0, ready: 0, lease: 0, outcome: 0 };
-      for (const { root, table } of partitions) inserts[root] += await heapInserts(server.admin, database, table, range);
+      for (const { root, table } of partitions) {
+        inserts[root] += await heapInserts(server.admin, database, table, range);
+      }
       return { delivery, exact: isExact(delivery), inserts, statements, wal };
     } finally {
       await stop();

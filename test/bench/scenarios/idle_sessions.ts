@@ -59,7 +59,12 @@ async function sessionsReached(database: BenchDatabase, sessions: number): Promi
 }
 
 /** Waits until the coordinator has sent so many more heartbeats than `from` (than now, when left out). */
-async function nextHeartbeat(context: BenchContext, database: BenchDatabase, more: number, from?: number): Promise<number> {
+async function nextHeartbeat(
+  context: BenchContext,
+  database: BenchDatabase,
+  more: number,
+  from?: number,
+): Promise<number> {
   const count = async () => {
     const statements = await readStatements(context.server.admin, database.name);
     return [...statements.values()].find(({ query }) => HEARTBEAT.test(query))?.calls ?? 0;

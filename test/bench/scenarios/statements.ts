@@ -17,7 +17,8 @@ export async function runStatements(context: BenchContext): Promise<StatementsRe
   const idle = await idleSessions(context, 0);
   context.say(`statements  no session, ${TICKS} heartbeats: ${totalCalls(idle.statements)} statements`);
   const withSessions = await idleSessions(context, IDLE_SESSIONS);
-  context.say(`statements  ${IDLE_SESSIONS} idle sessions, ${TICKS} heartbeats: ${totalCalls(withSessions.statements)} statements`);
+  const heading = `${IDLE_SESSIONS} idle sessions, ${TICKS} heartbeats`;
+  context.say(`statements  ${heading}: ${totalCalls(withSessions.statements)} statements`);
   const handOff = await handOffWrites(context);
   context.say(`statements  ${HANDED_OFF_JOBS} jobs handed off: ${handOff.inserts.ready} rows went through ready`);
   const besides = moreThan(idle, withSessions);
@@ -38,7 +39,11 @@ export async function runStatements(context: BenchContext): Promise<StatementsRe
         inserts.ready === 0 && inserts.job > 0 && inserts.outcome > 0,
         JSON.stringify(inserts),
       ),
-      check(`${HANDED_OFF_JOBS} jobs handed off are handled exactly once`, handOff.exact, JSON.stringify(handOff.delivery)),
+      check(
+        `${HANDED_OFF_JOBS} jobs handed off are handled exactly once`,
+        handOff.exact,
+        JSON.stringify(handOff.delivery),
+      ),
     ],
   };
 }

@@ -11,7 +11,7 @@ export const skiplease: Contestant = {
   describe: () => ({
     version: packageJson.version,
     presets: {
-      flood: `window of ${WINDOW_JOBS.flood} jobs, a batch handler, leases of 500 (default); ${STREAMS} StreamSubmitJobs`,
+      flood: `window of ${WINDOW_JOBS.flood} jobs, a batch handler, leases of 500; ${STREAMS} StreamSubmitJobs`,
       trickle: `window of ${WINDOW_JOBS.trickle} jobs, a handler; SubmitJob`,
     },
     outcomes: 'kept',

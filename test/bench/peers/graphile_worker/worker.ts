@@ -44,8 +44,8 @@ function countingClient(tally: Tally): typeof Client {
     // oxlint-disable-next-line typescript/no-explicit-any -- query has nine overloads; this one passes all through
     override query(...parameters: any[]): any {
       const answer = (super.query as (...all: unknown[]) => unknown).apply(this, parameters);
-      const name: unknown = parameters[0]?.name;
-      if (typeof name === 'string' && name.startsWith('complete_job')) {
+      const { name } = parameters[0] as { name?: string };
+      if (name?.startsWith('complete_job')) {
         void (answer as Promise<{ rowCount: number | null }>).then(
           (result) => tally.durable(result.rowCount ?? 0),
           () => {},
@@ -53,5 +53,5 @@ function countingClient(tally: Tally): typeof Client {
       }
       return answer;
     }
-  } as typeof Client;
+  };
 }

@@ -4,7 +4,7 @@ import type { BenchPayload } from '../../measure/payload.ts';
 import { serveWorker } from '../../roles/serve.ts';
 import { BATCH_JOBS, LOOPS, QUEUE } from './preset.ts';
 
-/** How long a loop that found nothing waits: far less than the half second that pg-boss's own polling allows at least. */
+/** How long a loop that found nothing waits: its own polling allows half a second at the least. */
 const EMPTY_PAUSE_MS = 2;
 
 serveWorker(async ({ databaseUrl }, tally) => {
