@@ -46,7 +46,7 @@ function parseRow(text: string): { fields: string[] } | { problem: string } {
 export async function* readCsvRows(path: string): AsyncGenerator<CsvRow> {
   const source = readLines(path);
   /** Lines that were looked at for an open quote and turned out to be rows of their own. */
-  let handedBack: string[] = [];
+  const handedBack: string[] = [];
   const nextLine = async (): Promise<string | undefined> => {
     const line = handedBack.shift();
     if (line !== undefined) return line;
@@ -72,7 +72,7 @@ export async function* readCsvRows(path: string): AsyncGenerator<CsvRow> {
       : parseRow(text);
     if ('problem' in row) {
       // Only this line is given up: those after it are read as rows of their own.
-      handedBack = [...followers, ...handedBack];
+      handedBack.unshift(...followers);
       yield { line, problem: row.problem };
       line += 1;
     } else {

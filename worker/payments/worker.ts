@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { Worker, type Logger } from '../index.ts';
 import { captureLease } from './handler.ts';
 import { ForeignLedgerError, ledgerPool, prepareLedger } from './ledger.ts';
+import { InputError, wholeNumber } from './input.ts';
 import { captureType, paymentsQueue } from './payment_jobs.ts';
 import { coordinatorAddresses, databaseUrlOf, NoDatabaseError } from './places.ts';
 
@@ -35,7 +36,7 @@ async function main(): Promise<void> {
   const logger = pino({ name: 'payments-worker' });
   const addresses = coordinatorAddresses(process.env);
   const workerId = process.env['SKIPLEASE_WORKER_ID'] || `payments:${process.pid}`;
-  const windowJobs = Number(process.env['SKIPLEASE_WINDOW_JOBS'] || 1_000);
+  const windowJobs = wholeNumber('SKIPLEASE_WINDOW_JOBS', process.env['SKIPLEASE_WINDOW_JOBS'] || '1000', 1, 100_000);
   const pool = await openLedger(logger);
   const worker = new Worker({
     addresses,
@@ -57,7 +58,7 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  const plain = error instanceof NoDatabaseError || error instanceof ForeignLedgerError;
+  const plain = error instanceof NoDatabaseError || error instanceof ForeignLedgerError || error instanceof InputError;
   process.stderr.write(`${plain ? error.message : (error as Error).stack}\n`);
   process.exitCode = 1;
 }

@@ -1,6 +1,5 @@
 /** What the demo asks the coordinator as an operator would: the queue's settings and depth, and who holds which leases. */
-import { Metadata, type ServiceError } from '@grpc/grpc-js';
-import { credentials } from '@grpc/grpc-js';
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { QueueServiceClient, type QueueDepth, type UpdateQueueResponse, type GetQueueResponse } from '../../../proto/gen/skiplease/v1/queue_service.ts';
 import { WorkerServiceClient, type LeaseInfo, type ListLeasesResponse } from '../../../proto/gen/skiplease/v1/worker_service.ts';
 import { SkipleaseError } from '../../index.ts';
@@ -56,7 +55,7 @@ export class Operator {
     return new Promise((resolve, reject) => {
       start(new Metadata(), { deadline: Date.now() + callDeadlineMs }, (error, response) => {
         if (error === null) resolve(response);
-        else reject(SkipleaseError.from(error) as Error);
+        else reject(SkipleaseError.from(error));
       });
     });
   }

@@ -11,7 +11,7 @@ import { checkInvariants, type Invariant } from '../invariants.ts';
 import { newRun } from '../job_id.ts';
 import { fileStreamOptions, paymentJobs, type UnreadableRow } from '../payment_jobs.ts';
 import { countRun, type RunCounts } from './counts.ts';
-import { Fleet } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
 import { killLeaseHolder, readRedeliveries, type Kill } from './kill.ts';
 import { Operator } from './operator.ts';
 import type { DemoOptions } from './options.ts';
@@ -74,12 +74,12 @@ async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: 
   const jobs = new JobClient({ addresses: [stage.fleet.coordinatorAddress] });
   const progress = showProgress(total);
   let totals: StreamTotals | undefined;
-  let failure: unknown;
+  let failure: Error | undefined;
   const submit = (): void => {
     const source = paymentJobs({ path: options.path, run, jobCount: options.jobCount, onUnreadable: (row) => unreadable.push(row) });
     jobs.stream(source, fileStreamOptions).then(
       (result) => { totals = result; },
-      (error: unknown) => { failure = error; },
+      (error: Error) => { failure = error; },
     );
   };
   try {
