@@ -1,5 +1,7 @@
+import { CancelReason } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { Worker } from '../../worker/index.ts';
 import type { Handler, Logger, WorkerOptions } from '../../worker/index.ts';
+import { waitFor } from '../support/wait.ts';
 import { ScriptedCoordinator } from './worker_scripted_coordinator.ts';
 import type { ScriptedStream } from './worker_scripted_coordinator.ts';
 
@@ -83,4 +85,10 @@ export class Gate {
   open(...jobIds: string[]): void {
     for (const id of jobIds.length > 0 ? jobIds : this.#ends.keys()) this.#ends.get(id)?.();
   }
+}
+
+/** Cancels the running job `mark` and waits until its handler knows: whatever was said before it has arrived too. */
+export async function everythingHasArrived(stream: ScriptedStream, gate: Gate, token: string): Promise<void> {
+  stream.say({ $case: 'cancel', value: { token, jobIds: ['mark'], reason: CancelReason.JOB_CANCELLED, message: '' } });
+  await waitFor(() => gate.signals.get('mark')!.aborted, { deadlineMs: 10_000, what: 'the mark to arrive' });
 }

@@ -4,7 +4,7 @@ import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts'
 import { PermanentError, ReleaseError, RetryAfterError, SnoozeError } from '../../worker/index.ts';
 import { durationFromMs } from '../../worker/wire/duration.ts';
 import { waitFor } from '../support/wait.ts';
-import { connected, Gate, KeptLog } from './worker_parts.ts';
+import { connected, everythingHasArrived, Gate, KeptLog } from './worker_parts.ts';
 import { leasedJob } from './worker_scripted_coordinator.ts';
 
 const deadlineMs = 10_000;
@@ -103,7 +103,8 @@ test('a batch handler answers with an array, a Map, nothing, or an error for all
 
 test('outcomes that are known together go in one report for each lease; while four wait for receipts, more gather', async (t) => {
   const gate = new Gate();
-  const { stream, stop } = await connected(t, { handlers: { work: gate.handler, quick: () => undefined }, concurrency: 1_000 });
+  const handlers = { work: gate.handler, quick: () => undefined };
+  const { stream, stop } = await connected(t, { handlers, concurrency: 1_000 });
   const ids = Array.from({ length: 500 }, (_, index) => `quick-${index}`);
   stream.lease('1.aa', ids.map((id) => leasedJob(id, { type: 'quick' })));
   const whole = await stream.take('report');
@@ -111,18 +112,21 @@ test('outcomes that are known together go in one report for each lease; while fo
   stream.receipt(whole, ACCEPTED);
 
   const slow = Array.from({ length: 10 }, (_, index) => `slow-${index}`);
-  stream.lease('2.bb', slow.map((id) => leasedJob(id)));
-  await waitFor(() => gate.started.length === 10, { deadlineMs, what: 'all to start' });
+  stream.lease('2.bb', [...slow, 'mark'].map((id) => leasedJob(id)));
+  await waitFor(() => gate.started.length === 11, { deadlineMs, what: 'all to start' });
   const waiting = [];
   for (const id of slow.slice(0, 4)) {
     gate.open(id);
     waiting.push(await stream.take('report'));
   }
-  gate.open(...slow.slice(4));
+  gate.open(slow[4]!);
+  await everythingHasArrived(stream, gate, '2.bb');
+  gate.open(...slow.slice(5));
   stream.receipt(waiting[0]!, ACCEPTED);
   const rest = await stream.take('report');
   t.deepEqual(rest.outcomes.map(({ jobId }) => jobId), slow.slice(4));
   for (const report of [...waiting.slice(1), rest]) stream.receipt(report, ACCEPTED);
+  gate.open();
   await stop();
 });
 
