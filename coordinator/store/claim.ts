@@ -44,7 +44,7 @@ export interface ClaimResult {
   slots: (ClaimedSlot | undefined)[][];
   /** By queue: the last position taken of each priority that gave jobs. */
   marks: Map<number, bigint>[];
-  /** By queue: fewer jobs were there than the slots could hold. */
+  /** By queue: nothing is left. Fewer jobs were there than the slots asked for, and the bytes shut none of them out. */
   short: boolean[];
 }
 
@@ -182,7 +182,7 @@ function gather(queues: ClaimQueue[], wanted: number[], rows: (string | null)[][
       return claimed === undefined ? undefined : { leaseId: BigInt(leaseIds.get(secret.toString())!), jobs: claimed.jobs };
     }),
   );
-  return { slots, marks, short: queues.map((_, index) => found[index]! < wanted[index]!) };
+  return { slots, marks, short: queues.map((_, index) => found[index]! < wanted[index]! && held[index]!.size === 0) };
 }
 
 function job(row: (string | null)[]): ClaimedJob {
