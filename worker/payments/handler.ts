@@ -76,17 +76,18 @@ async function captureAll(
   signal: AbortSignal,
 ): Promise<CaptureOutcomes> {
   const outcomes: CaptureOutcomes = new Map();
-  await client.query('begin');
+  await client.query('begin; savepoint payment');
   for (const { job, payment } of payments) {
     signal.throwIfAborted();
-    await client.query('savepoint payment');
     try {
       outcomes.set(job.id, await capturePayment(client, payment, job, worker));
+      // What it wrote is the transaction's now; the next payment gets a savepoint of its own, in the same round trip.
+      await client.query('release savepoint payment; savepoint payment');
     } catch (error) {
+      // What it wrote is gone, and the savepoint stands as new for the next payment.
       await client.query('rollback to savepoint payment');
       outcomes.set(job.id, error as Error);
     }
-    await client.query('release savepoint payment');
   }
   await client.query('commit');
   return outcomes;

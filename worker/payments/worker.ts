@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Worker, type Logger } from '../index.ts';
-import { captureLease } from './handler.ts';
+import { captureLease, type CaptureJob, type CaptureOutcomes } from './handler.ts';
 import { ForeignLedgerError, ledgerPool, prepareLedger } from './ledger.ts';
 import { InputError, wholeNumber } from './input.ts';
 import { captureType, paymentsQueue } from './payment_jobs.ts';
@@ -32,16 +32,34 @@ async function openLedger(logger: Logger): Promise<ReturnType<typeof ledgerPool>
   }
 }
 
+/** "captured 93, CARD_DECLINED 5, duplicate 2" */
+function summary(outcomes: CaptureOutcomes): string {
+  const counts = new Map<string, number>();
+  for (const outcome of outcomes.values()) {
+    const name = 'outcome' in outcome ? outcome.outcome : 'code' in outcome ? String(outcome.code) : outcome.name;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].toSorted(([, a], [, b]) => b - a).map(([name, count]) => `${name} ${count}`).join(', ');
+}
+
 async function main(): Promise<void> {
   const logger = pino({ name: 'payments-worker' });
   const addresses = coordinatorAddresses(process.env);
   const workerId = process.env['SKIPLEASE_WORKER_ID'] || `payments:${process.pid}`;
   const windowJobs = wholeNumber('SKIPLEASE_WINDOW_JOBS', process.env['SKIPLEASE_WINDOW_JOBS'] || '1000', 1, 100_000);
   const pool = await openLedger(logger);
+  const capture = captureLease(pool, workerId);
+  const handle = async (jobs: readonly CaptureJob[], context: { signal: AbortSignal }): Promise<CaptureOutcomes> => {
+    const started = performance.now();
+    const outcomes = await capture(jobs, context);
+    const milliseconds = Math.round(performance.now() - started);
+    logger.info({ event: 'lease_captured', jobs: jobs.length, milliseconds }, summary(outcomes));
+    return outcomes;
+  };
   const worker = new Worker({
     addresses,
     queues: [paymentsQueue],
-    batchHandlers: { [captureType]: captureLease(pool, workerId) },
+    batchHandlers: { [captureType]: handle },
     concurrency,
     window: { jobs: windowJobs },
     workerId,

@@ -55,7 +55,7 @@ export class Operator {
     return new Promise((resolve, reject) => {
       start(new Metadata(), { deadline: Date.now() + callDeadlineMs }, (error, response) => {
         if (error === null) resolve(response);
-        else reject(SkipleaseError.from(error));
+        else reject(SkipleaseError.fromStatus(error, error));
       });
     });
   }
