@@ -1,6 +1,7 @@
 import type { Settings } from './config.ts';
 import { startEmbeddedPostgres } from './embedded/index.ts';
 import { RunningEngine } from './engine/start.ts';
+import { SkipleaseError } from './errors.ts';
 import { startHttp } from './observe/http.ts';
 import type { Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
@@ -32,7 +33,9 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   const http = await shutdown.step('http', () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady() }), (server) => server.stop());
   const server = await shutdown.step('gRPC', () => bindServer(settings.grpcAddress, statuses, settings.receiveBytesMax), (bound) => bound.stop(LAST_CALLS_MS));
   const database = await openDatabase(settings, log, shutdown);
-  await migrate(database.url);
+  await migrate(database.url).catch((error: unknown) => {
+    throw cannotUse(database.url, error);
+  });
   const pool = await shutdown.step('connection pool', () => openPool(database.url), (opened) => opened.end());
   const engine = await startEngine(database.url, pool, settings, server.address, metrics, log, shutdown);
   server.open({
@@ -67,6 +70,17 @@ async function openDatabase(settings: Settings, log: Log, shutdown: Shutdown): P
   const { url, urlFile, dataFolder } = await shutdown.step('embedded PostgreSQL',
     () => startEmbeddedPostgres({ dataFolder: settings.dataDirectory, log }), (postgres) => postgres.stop());
   return { url, kind: 'embedded', urlFile, dataFolder };
+}
+
+/** An error that says which database, without its password, and what to set. */
+function cannotUse(databaseUrl: string, error: unknown): unknown {
+  if (error instanceof SkipleaseError || !(error instanceof Error)) {
+    return error;
+  }
+  const { host, pathname } = new URL(databaseUrl);
+  const { code } = error as { code?: string };
+  return new SkipleaseError('UNAVAILABLE', 'DATABASE_UNREACHABLE',
+    `Cannot use the PostgreSQL database ${host}${pathname}: ${error.message || code}. Check that it runs and that DATABASE_URL is right.`, { cause: error });
 }
 
 function startEngine(
