@@ -2,9 +2,12 @@ import type { HeldJob } from './lease/held_job.ts';
 import type { ProgressOutbox } from './lease/progress_outbox.ts';
 import { loggerWith } from './logger.ts';
 import type { Logger } from './logger.ts';
+import { specFrom } from './new_job.ts';
+import type { NewJob } from './new_job.ts';
 import { payloadFrom } from './wire/payload.ts';
 
 const noteCharactersMax = 200;
+const followUpsMax = 100;
 
 /** What contexts need of the worker. */
 export interface ContextParts {
@@ -46,6 +49,18 @@ export class JobContext {
     if (!(percent >= 0 && percent <= 100)) throw new RangeError(`percent must be 0 to 100, not ${percent}`);
     const kept = note?.slice(0, noteCharactersMax).toWellFormed();
     this.#parts.progress.update(this.#held, kept === undefined ? { percent } : { percent, note: kept });
+  }
+
+  /**
+   * A job to be submitted with this one's success: both are committed together, or neither. At most 100 for each job.
+   * Returns its id.
+   */
+  followUp(job: NewJob): string {
+    const followUps = (this.#held.followUps ??= []);
+    if (followUps.length === followUpsMax) throw new RangeError(`a job may have at most ${followUpsMax} follow-ups`);
+    const spec = specFrom(job);
+    followUps.push(spec);
+    return spec.id;
   }
 
   /**

@@ -6,13 +6,13 @@ import type { QueueSubscription } from '../proto/gen/skiplease/v1/worker_service
 import type { BatchHandler, Handler } from './handler.ts';
 import { defaultLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
-import { defaultCredentials } from './wire/channel.ts';
+import { defaultCredentials, receiveBytesMaxDefault } from './wire/channel.ts';
 
 /** What a Worker is made with. */
 export interface WorkerOptions {
   /** Coordinators, `host:port`. Tried in turn; the worker talks to one at a time. */
   addresses: readonly string[];
-  /** 1 to 100 queues, by name or with a cap of their own within the window. */
+  /** 1 to 10,000 queues, by name or with a cap of their own within the window. */
   queues: readonly (string | { queue: string; jobsMax?: number })[];
   /** By job type: one job at a time. */
   handlers?: Readonly<Record<string, Handler>>;
@@ -25,6 +25,11 @@ export interface WorkerOptions {
    * handlers at least 1,000 jobs (two leases of the default size); 64 MiB.
    */
   window?: { jobs?: number; bytes?: number };
+  /**
+   * The largest message that is taken, in bytes. Default 16 MiB; at least 128 KiB more than the coordinators' largest
+   * payload.
+   */
+  receiveBytesMax?: number;
   /** A label for people. Default `hostname:pid`. */
   workerId?: string;
   /** At stop: how long running handlers may go on before they are told to end, in milliseconds. Default 30,000. */
@@ -49,6 +54,7 @@ export interface WorkerSettings {
   windowJobs: number;
   /** 0: the coordinator's default, 64 MiB. */
   windowBytes: number;
+  receiveBytesMax: number;
   workerId: string;
   instanceId: string;
   drainDeadlineMs: number;
@@ -67,11 +73,12 @@ const functions = z.record(name, z.custom((value) => typeof value === 'function'
 
 const schema = z.strictObject({
   addresses: z.array(z.string().min(1)).min(1),
-  queues: z.array(z.union([name, z.strictObject({ queue: name, jobsMax: jobs.optional() })])).min(1).max(100),
+  queues: z.array(z.union([name, z.strictObject({ queue: name, jobsMax: jobs.optional() })])).min(1).max(10_000),
   handlers: functions.optional(),
   batchHandlers: functions.optional(),
   concurrency: z.int().min(1).max(100_000).optional(),
   window: z.strictObject({ jobs: jobs.min(1).optional(), bytes: z.int().min(0).max(2 ** 30).optional() }).optional(),
+  receiveBytesMax: z.int().min(65_536).max(2 ** 31 - 1).optional(),
   workerId: z.string().min(1).max(128).optional(),
   drainDeadlineMs: milliseconds.optional(),
   timeoutGraceMs: milliseconds.optional(),
@@ -99,6 +106,7 @@ export function settingsFrom(options: WorkerOptions): WorkerSettings {
     concurrency,
     windowJobs: options.window?.jobs ?? Math.max(2 * concurrency, batchHandlers.size > 0 ? batchWindowJobs : 1),
     windowBytes: options.window?.bytes ?? 0,
+    receiveBytesMax: options.receiveBytesMax ?? receiveBytesMaxDefault,
     workerId: options.workerId ?? `${hostname()}:${process.pid}`.slice(-128),
     instanceId: randomUUID(),
     drainDeadlineMs: options.drainDeadlineMs ?? 30_000,

@@ -1,4 +1,5 @@
-import { Metadata, status as codes } from '@grpc/grpc-js';
+import { status as codes } from '@grpc/grpc-js';
+import type { Metadata } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../proto/gen/google/rpc/error_details.ts';
 import { Status } from '../proto/gen/google/rpc/status.ts';
 import { msFromDuration } from './wire/duration.ts';

@@ -15,10 +15,13 @@ import { onStopSignals } from './signals.ts';
 import { Connection } from './stream/connection.ts';
 import { Session } from './stream/session.ts';
 import { sdkName, sdkVersion } from './version.ts';
-import { channelOptions, receiveBytesMax } from './wire/channel.ts';
+import { channelOptions } from './wire/channel.ts';
 
 /** At stop: how long the last receipts are waited for, in milliseconds. What has none by then may run again elsewhere. */
 const lastReceiptsMs = 5_000;
+
+/** The contract's bound of a hello. A lease that cannot be named goes back, and is let go here. */
+const heldTokensMax = 10_000;
 
 /** Used until a coordinator has named its own. */
 const checkpointBytesMax = 64 * 1024;
@@ -130,6 +133,7 @@ export class Worker {
       // A pool of its own: a stream to the same address must not share a broken connection.
       client: new WorkerServiceClient(address, this.#settings.credentials, {
         ...channelOptions,
+        'grpc.max_receive_message_length': this.#settings.receiveBytesMax,
         'grpc.use_local_subchannel_pool': 1,
       }),
       hello: this.#hello(),
@@ -148,7 +152,7 @@ export class Worker {
   }
 
   #hello(): Hello {
-    const { workerId, instanceId, queues, windowJobs, windowBytes } = this.#settings;
+    const { workerId, instanceId, queues, windowJobs, windowBytes, receiveBytesMax } = this.#settings;
     return {
       workerId,
       instanceId,
@@ -156,7 +160,7 @@ export class Worker {
       window: { jobs: this.#draining === undefined ? windowJobs : 0, bytes: windowBytes, queues: [] },
       sdk: sdkName,
       sdkVersion,
-      heldTokens: this.#leases.tokens(),
+      heldTokens: this.#leases.tokens().slice(0, heldTokensMax),
       receiveBytesMax,
     };
   }
@@ -164,7 +168,7 @@ export class Worker {
   /** A stream is ready: from here on it is the one that we talk on. */
   #onWelcome(session: Session, welcome: Welcome): void {
     this.#session = session;
-    const stopped = this.#leases.reconcile(session.hello.heldTokens, welcome);
+    const stopped = this.#leases.reconcile(welcome);
     this.#settings.logger.info(
       {
         event: 'connected',

@@ -5,9 +5,9 @@ import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/err
 import { Status } from '../../proto/gen/google/rpc/status.ts';
 import { JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { SkipleaseError } from '../../worker/index.ts';
-import { Chunker, chunkBytesMax } from '../../worker/client/chunks.ts';
+import { Chunker, messageBytesMaxDefault } from '../../worker/client/chunks.ts';
 import { snapshotFrom } from '../../worker/client/job_snapshot.ts';
-import { specBytes, specFrom } from '../../worker/client/new_job.ts';
+import { specBytes, specFrom } from '../../worker/new_job.ts';
 import { retryWaitMs, withRetries } from '../../worker/client/retry.ts';
 import { durationFromMs, msFromDuration } from '../../worker/wire/duration.ts';
 import { payloadFrom, valueFrom } from '../../worker/wire/payload.ts';
@@ -80,12 +80,12 @@ test('chunks hold all jobs in order, and never more than they may', (t) => {
   fc.assert(
     fc.property(sizes, fc.integer({ min: 1, max: 10 }), (payloadSizes, jobsMax) => {
       const specs = payloadSizes.map((size) => specFrom({ queue: 'q', type: 't', payload: Buffer.alloc(size) }));
-      const chunker = new Chunker(jobsMax);
+      const chunker = new Chunker(jobsMax, messageBytesMaxDefault);
       const chunks = [...specs.map((spec) => chunker.add(spec)), chunker.take()].filter((chunk) => chunk !== undefined);
       t.deepEqual(chunks.flat().map(({ id }) => id), specs.map(({ id }) => id));
       return chunks.every((chunk) => {
         const bytes = chunk.reduce((sum, spec) => sum + specBytes(spec), 0);
-        return chunk.length <= jobsMax && (bytes <= chunkBytesMax || chunk.length === 1);
+        return chunk.length <= jobsMax && (bytes <= messageBytesMaxDefault || chunk.length === 1);
       });
     }),
     { numRuns: 50 },

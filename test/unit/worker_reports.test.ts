@@ -201,6 +201,27 @@ test('progress is coalesced, and the last word goes before the report', async (t
   await stop();
 });
 
+test('follow-ups go with the success of their job, under ids that a repeated report keeps', async (t) => {
+  const ids: string[] = [];
+  const { stream, stop } = await connected(t, {
+    handlers: {
+      work: (job, context) => {
+        ids.push(context.followUp({ queue: 'next', type: 'mail', payload: { for: job.id } }));
+        if (job.id === 'fails') throw new Error('no');
+        if (job.id === 'many') for (;;) context.followUp({ queue: 'next', type: 'mail' });
+      },
+    },
+    concurrency: 1,
+  });
+  stream.lease('1.aa', [leasedJob('succeeds'), leasedJob('fails'), leasedJob('many')]);
+  const report = await stream.take('report');
+  t.deepEqual(report.outcomes.map(({ followUps }) => followUps.map(({ id }) => id)), [[ids[0]!], [], []]);
+  t.like(report.outcomes[0]!.followUps[0], { queue: 'next', type: 'mail' });
+  t.is(failedOf(report.outcomes[2]!).code, 'RangeError');
+  stream.receipt(report, ACCEPTED);
+  await stop();
+});
+
 test('a checkpoint over the limit, or a percent out of range, is the handler’s error', async (t) => {
   const { stream, stop } = await connected(t, {
     handlers: {

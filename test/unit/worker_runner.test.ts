@@ -86,7 +86,7 @@ test('a timeout fires the signal; the attempt fails with TIMEOUT whether or not 
   const log = new KeptLog();
   const { stream, stop } = await connected(t, {
     handlers: {
-      listens: (_job, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+      listens: (_job, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
       deaf: gate.handler,
     },
     logger: log,

@@ -81,8 +81,8 @@ test('a hello that is refused for good ends run() with the reason', async (t) =>
     const { stream } = await coordinator.stream();
     stream.refuse(code, 'this worker may not', 'NOT_THIS_ONE');
     const error = await t.throwsAsync(running, { instanceOf: SkipleaseError });
-    t.is((error as SkipleaseError).code, codes[code] as SkipleaseError['code']);
-    t.is((error as SkipleaseError).reason, 'NOT_THIS_ONE');
+    t.is(error.code, codes[code] as SkipleaseError['code']);
+    t.is(error.reason, 'NOT_THIS_ONE');
   }
 });
 

@@ -38,7 +38,7 @@ export class ChunkStream {
   #chunks = 0;
   /** Broken streams in a row, with no acknowledgement in between. */
   #failures = 0;
-  #error: unknown;
+  #error: Error | undefined;
   #closed = false;
 
   constructor(
@@ -99,7 +99,7 @@ export class ChunkStream {
     try {
       this.#onAcknowledged({ chunk, jobIds: flight.jobs.map((job) => job.id), existingJobIds, error });
     } catch (thrown) {
-      this.#fail(thrown);
+      this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
     }
     this.#wake();
   }
@@ -127,7 +127,7 @@ export class ChunkStream {
     if (!this.#closed) this.#open();
   }
 
-  #fail(error: unknown): void {
+  #fail(error: Error): void {
     this.#error ??= error;
     this.cancel();
     this.#wake();

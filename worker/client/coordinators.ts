@@ -17,11 +17,14 @@ export interface CoordinatorsOptions {
   /** Of one try, in milliseconds. */
   timeoutMs: number;
   triesMax: number;
+  /** The largest message that is sent; one job alone may be larger. */
+  messageBytesMax: number;
 }
 
 /** The coordinators that a client may talk to: one at a time, the next one when the one in use cannot be reached. */
 export class Coordinators {
   readonly triesMax: number;
+  readonly messageBytesMax: number;
   readonly #options: CoordinatorsOptions;
   readonly #clients = new Map<string, JobServiceClient>();
   #index = 0;
@@ -29,6 +32,7 @@ export class Coordinators {
   constructor(options: CoordinatorsOptions) {
     this.#options = options;
     this.triesMax = options.triesMax;
+    this.messageBytesMax = options.messageBytesMax;
   }
 
   /** The client of the coordinator in use. */

@@ -10,12 +10,12 @@ import type {
 } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { defaultCredentials } from '../wire/channel.ts';
-import { Chunker } from './chunks.ts';
+import { Chunker, messageBytesMaxDefault } from './chunks.ts';
 import { Coordinators } from './coordinators.ts';
 import { nameOf, snapshotFrom } from './job_snapshot.ts';
 import type { JobSnapshot } from './job_snapshot.ts';
-import { specFrom } from './new_job.ts';
-import type { NewJob } from './new_job.ts';
+import { specFrom } from '../new_job.ts';
+import type { NewJob } from '../new_job.ts';
 import { submitStream } from './submit_stream.ts';
 import type { StreamOptions, StreamTotals } from './submit_stream.ts';
 import { watchJob } from './watch.ts';
@@ -27,6 +27,11 @@ export interface JobClientOptions {
   timeoutMs?: number;
   /** How often a call that failed in passing is tried in all. Default 8 (some ten seconds of waiting at most). */
   triesMax?: number;
+  /**
+   * Jobs are sent in messages of at most so many bytes (a larger job goes alone). Default 3 MiB; lower it for
+   * coordinators that take less than 4 MiB.
+   */
+  messageBytesMax?: number;
   /** Default: no TLS. */
   credentials?: ChannelCredentials;
 }
@@ -59,6 +64,7 @@ const schema = z.strictObject({
   addresses: z.array(z.string().min(1)).min(1),
   timeoutMs: z.number().positive().optional(),
   triesMax: z.int().min(1).optional(),
+  messageBytesMax: z.int().min(1_024).optional(),
   credentials: z.instanceof(ChannelCredentials).optional(),
 });
 
@@ -78,6 +84,7 @@ export class JobClient {
       credentials: options.credentials ?? defaultCredentials(),
       timeoutMs: options.timeoutMs ?? 10_000,
       triesMax: options.triesMax ?? 8,
+      messageBytesMax: options.messageBytesMax ?? messageBytesMaxDefault,
     });
   }
 
@@ -96,7 +103,7 @@ export class JobClient {
    */
   async submitMany(jobs: Iterable<NewJob>): Promise<SubmittedJob[]> {
     const submitted: SubmittedJob[] = [];
-    const chunker = new Chunker(submitJobsMax);
+    const chunker = new Chunker(submitJobsMax, this.#coordinators.messageBytesMax);
     const send = async (chunk: JobSpec[] | undefined): Promise<void> => {
       if (chunk === undefined) return;
       const { jobIds, existingJobIds } = await this.#coordinators.call<SubmitJobsResponse>(

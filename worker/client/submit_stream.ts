@@ -2,8 +2,8 @@ import type { ChunkAcknowledgement } from './chunk_stream.ts';
 import { ChunkStream } from './chunk_stream.ts';
 import { Chunker } from './chunks.ts';
 import type { Coordinators } from './coordinators.ts';
-import { specFrom } from './new_job.ts';
-import type { NewJob } from './new_job.ts';
+import { specFrom } from '../new_job.ts';
+import type { NewJob } from '../new_job.ts';
 
 export interface StreamOptions {
   /** Jobs in one chunk, each committed as a whole: 1 to 10,000. Default 1,000. */
@@ -38,7 +38,7 @@ export async function submitStream(
 ): Promise<StreamTotals> {
   const totals: StreamTotals = { chunks: 0, jobs: 0, created: 0, existing: 0, refused: 0, refusals: [] };
   const chunksInFlight = bounded('chunksInFlight', options.chunksInFlight ?? 8, 16);
-  const chunker = new Chunker(bounded('chunkJobs', options.chunkJobs ?? 1_000, 10_000));
+  const chunker = new Chunker(bounded('chunkJobs', options.chunkJobs ?? 1_000, 10_000), coordinators.messageBytesMax);
   const stream = new ChunkStream(coordinators, chunksInFlight, (acknowledgement) => {
     count(totals, acknowledgement);
     options.onChunk?.(acknowledgement);

@@ -1,3 +1,4 @@
+import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome, LeasedJob } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { AbortReason } from '../abort_reasons.ts';
 import type { HeldLease } from './held_leases.ts';
@@ -23,6 +24,8 @@ export class HeldJob {
   outcome: JobOutcome | undefined;
   /** Its report was refused as INVALID once; a second time it is given up. */
   refused = false;
+  /** Jobs that its handler wants to be submitted with its success. */
+  followUps: JobSpec[] | undefined;
   /** Why its handler was told to stop. */
   abortReason: AbortReason | undefined;
   /** What the handler said of its progress, from its first word on. */

@@ -79,11 +79,11 @@ export class HeldLeases {
     job.abort(reason);
   }
 
-  /** Agrees with what the coordinator says of the tokens that our hello named. Returns the jobs that were given up. */
-  reconcile(named: readonly string[], welcome: Welcome): HeldJob[] {
+  /** Agrees with what the coordinator says of the leases that live on. Returns the jobs that were given up. */
+  reconcile(welcome: Welcome): HeldJob[] {
     const resumed = new Map(welcome.resumed.map((lease: HeldLeaseMessage) => [lease.token, new Set(lease.jobIds)]));
     const stopped: HeldJob[] = [];
-    for (const token of named) {
+    for (const token of this.tokens()) {
       const unsettled = resumed.get(token);
       for (const job of this.jobsOf(token)) {
         if (unsettled?.has(job.wire.id) || job.phase === 'answered') continue;

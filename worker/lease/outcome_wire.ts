@@ -1,5 +1,6 @@
 import type { JobError } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { specBytes } from '../new_job.ts';
 import { durationFromMs } from '../wire/duration.ts';
 import { payloadFrom } from '../wire/payload.ts';
 
@@ -40,16 +41,18 @@ export function snoozedOutcome(jobId: string, delayMs: number): JobOutcome {
 }
 
 /** At least as many bytes as the outcome has on the wire. */
-export function outcomeBytes({ outcome: what }: JobOutcome): number {
+export function outcomeBytes({ outcome: what, followUps }: JobOutcome): number {
+  let bytes = outcomeOverheadBytes;
+  for (const spec of followUps) bytes += specBytes(spec);
   if (what?.$case === 'succeeded') {
     const content = what.value.result?.content;
-    return outcomeOverheadBytes + (content?.$case === 'data' ? content.value.length : 0);
+    return bytes + (content?.$case === 'data' ? content.value.length : 0);
   }
   if (what?.$case === 'failed') {
     const { code = '', message = '', details = '' } = what.value.error ?? {};
-    return outcomeOverheadBytes + 3 * (code.length + message.length + details.length);
+    return bytes + 3 * (code.length + message.length + details.length);
   }
-  return outcomeOverheadBytes;
+  return bytes;
 }
 
 function outcome(jobId: string, what: JobOutcome['outcome']): JobOutcome {

@@ -156,6 +156,7 @@ export class Runner {
     if (job.phase !== 'running' && job.phase !== 'waiting') return;
     job.phase = 'answered';
     job.outcome = outcome;
+    if (job.followUps !== undefined && outcome.outcome?.$case === 'succeeded') outcome.followUps = job.followUps;
     this.#options.onAnswered(job);
   }
 

@@ -197,7 +197,7 @@ export class Session {
     if (this.moveReason === 'silence') this.moveReason = undefined;
   }
 
-  #end(status: { code: number; details: string; metadata?: StatusObject['metadata'] }): void {
+  #end(status: { code: codes; details: string; metadata?: StatusObject['metadata'] }): void {
     if (this.ended) return;
     clearTimeout(this.#welcomeTimer);
     this.#heartbeats?.stop();

@@ -17,15 +17,16 @@ export function payloadFrom(value: unknown, contentType = ''): Payload | undefin
 
 /** Content from the wire as a value: JSON parsed, other content types as bytes, none as undefined. */
 export function valueFrom(payload: Payload | undefined): unknown {
-  switch (payload?.content?.$case) {
+  const content = payload?.content;
+  switch (content?.$case) {
     case undefined:
       return undefined;
     case 'data':
-      return payload!.contentType === jsonContentType ? parseJson(payload!.content!.value) : payload!.content!.value;
+      return payload?.contentType === jsonContentType ? parseJson(content.value) : content.value;
     case 'json':
-      return payload!.content!.value;
+      return content.value;
     case 'jsonText':
-      return JSON.parse(payload!.content!.value);
+      return JSON.parse(content.value);
   }
 }
 

@@ -1,7 +1,7 @@
 import { v7 } from 'uuid';
-import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import { durationFromMs } from '../wire/duration.ts';
-import { payloadFrom } from '../wire/payload.ts';
+import type { JobSpec } from '../proto/gen/skiplease/v1/job.ts';
+import { durationFromMs } from './wire/duration.ts';
+import { payloadFrom } from './wire/payload.ts';
 
 /** A job to submit. Only queue and type are needed. */
 export interface NewJob {
