@@ -204,8 +204,10 @@ export class Dispatcher {
     const mean = this.#meanBytes.get(queue.id) ?? 0;
     const byBytes = mean === 0 ? Infinity : Math.max(1, Math.ceil(session.roomBytes() / mean));
     const jobs = Math.min(room, queue.leaseJobsMax, LEASE_JOBS_MAX, jobsLeft, byBytes);
-    // A slot of part of the jobs gets that part of the bytes: other slots of this session may stand in the same claim.
-    const bytes = Math.min(session.leaseBytesMax, Math.ceil((session.freeBytes() * jobs) / room));
+    // A slot of part of the jobs gets that part of the bytes: other slots of this session may stand in the same claim. But
+    // no less than its jobs weigh as a rule: where the bytes are what limits them, one slot takes what is left.
+    const share = Math.max((session.freeBytes() * jobs) / room, jobs * mean);
+    const bytes = Math.min(session.roomBytes(), Math.ceil(share));
     return { session, sessionId: session.id, secret: newSecret(), jobs, bytes, firstAtAnySize: session.heldJobs === 0 };
   }
 
