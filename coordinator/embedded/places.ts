@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, realpath, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
 import { spawnOptionsFor, type Account } from './account.ts';
 import { EmbeddedPostgresError } from './errors.ts';
+import { findLivePostmaster } from './postmaster_file.ts';
 import { run } from './run.ts';
 
 /** Where root keeps what the server's account cannot reach otherwise. It survives a reboot, which /tmp does not. */
@@ -37,12 +38,28 @@ export async function makeDataFolder(wanted: string): Promise<string> {
 export async function reachableHome(dataFolder: string, account: Account | undefined): Promise<string> {
   if (account === undefined || (await canEnter(dataFolder, account))) return dataFolder;
   const base = await reachableBase(dataFolder, account);
+  if (base !== SYSTEM_HOME) await removeForsaken(base);
   const home = join(base, `data-${createHash('sha256').update(dataFolder).digest('hex').slice(0, 12)}`);
   await mkdir(home, { recursive: true });
   await chmod(home, 0o711);
   await writeFile(join(home, 'belongs_to'), `${dataFolder}\n`);
   await writeFile(join(dataFolder, 'database_is_in'), `${home}\n`);
   return home;
+}
+
+/** A database that belonged to a temporary folder is of no use once that folder is gone (a clone in `mktemp -d`). */
+async function removeForsaken(base: string): Promise<void> {
+  for (const name of await readdir(base)) {
+    const home = join(base, name);
+    const owner = await readFile(join(home, 'belongs_to'), 'utf8').catch(() => undefined);
+    if (owner === undefined || (await exists(owner.trim()))) continue;
+    if ((await findLivePostmaster(join(home, 'postgres'))) !== undefined) continue;
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return lstat(path).then(() => true, () => false);
 }
 
 /**

@@ -57,6 +57,19 @@ asRoot('root, in a clone that nobody else can enter: binaries and data are put w
     t.is(await host.stop(), 0);
   }
   const base = join(passable, 'skiplease-root');
+
+  // Another such folder comes and goes; what was kept for it goes with the next start of any.
+  const passing = join(closed, 'passing');
+  const passer = await startScript(HOST, [passing], { TMPDIR: passable });
+  const { postgresFolder } = await answer(passer);
+  t.is(await passer.stop(), 0);
+  await rm(passing, { recursive: true });
+  const next = await startScript(HOST, [dataFolder], { TMPDIR: passable });
+  t.is((await answer(next)).code, undefined);
+  t.is(await next.stop(), 0);
+  t.is(await stat(postgresFolder).catch(() => undefined), undefined);
+  t.is((await readdir(base)).filter((name) => name.startsWith('data-')).length, 1);
+
   const copies = (await readdir(base)).filter((name) => name.startsWith('binaries-'));
   t.is(copies.length, 1);
   const binary = await stat(join(base, copies[0]!, 'bin', 'postgres'));

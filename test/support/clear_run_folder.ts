@@ -11,7 +11,10 @@ export async function clearRunFolder(runFolder: string): Promise<void> {
   for (const name of await readdir(servers).catch(() => [])) {
     const postgresFolder = join(servers, name, 'postgres');
     const running = await findLivePostmaster(postgresFolder);
-    if (running !== undefined) await stopServer(running.pid, postgresFolder);
+    if (running === undefined) continue;
+    // At once, with no checkpoint: nobody will want this data.
+    process.kill(running.pid, 'SIGQUIT');
+    await stopServer(running.pid, postgresFolder);
   }
   await rm(runFolder, { recursive: true, force: true, maxRetries: 10 });
 }

@@ -23,11 +23,13 @@ if (runFolder === undefined || ownerPid === undefined || ownerIdentity === undef
   throw new Error('usage: keeper.ts RUN_FOLDER OWNER_PID OWNER_IDENTITY');
 }
 
+await writeFile(join(runFolder, 'keeper.pid'), String(process.pid));
 await writeFile(join(runFolder, 'owner'), ownerIdentity);
 await clearEarlierRuns();
 const serverUrl = await startServer(runFolder);
 while ((await processIdentity(Number(ownerPid))) === ownerIdentity) await delay(LOOK_INTERVAL_MS);
-if (serverUrl !== undefined) await dropRunDatabases(serverUrl, runFolder);
+// Databases on a server of our own go with it.
+if (serverUrl !== undefined && process.env.SKIPLEASE_TEST_DATABASE_URL) await dropRunDatabases(serverUrl, runFolder);
 await clearRunFolder(runFolder);
 
 async function startServer(folder: string): Promise<string | undefined> {

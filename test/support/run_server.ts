@@ -54,7 +54,7 @@ async function startOwnServer(runFolder: string): Promise<string> {
   return url;
 }
 
-/** Drops what the run made; on a server that goes away with it this is not needed, but does no harm. */
+/** Drops what the run made on a server that stays. */
 export async function dropRunDatabases(serverUrl: string, runFolder: string): Promise<void> {
   await withAdmin(serverUrl, async (client) => {
     const { rows } = await client.query<{ datname: string }>('SELECT datname FROM pg_database WHERE starts_with(datname, $1)', [
