@@ -52,6 +52,7 @@ export class Dispatcher {
   #lookBackMs = 0;
   #failures = 0;
   #lookBackTimer: NodeJS.Timeout | undefined;
+  #topUpTimer: NodeJS.Timeout | undefined;
 
   constructor(deps: {
     coordinatorId: string; store: Store; queues: QueueCache; levels: Levels; subscribers: Subscribers; delivery: Delivery;
@@ -81,6 +82,7 @@ export class Dispatcher {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#lookBackTimer);
+    clearTimeout(this.#topUpTimer);
     await this.#running;
   }
 
@@ -143,14 +145,17 @@ export class Dispatcher {
   #gather(): Want[] {
     const wants = new Map<number, Want>();
     const waiting = this.#openQueues();
+    const nowMs = this.#clock.nowMs();
+    let topUpMs = Infinity;
     let jobs = 0;
     let slots = 0;
     let progress = true;
     while (progress && jobs < CLAIM_JOBS_MAX && slots < CLAIM_SLOTS_MAX) {
       progress = false;
       for (const session of this.#sessionsInTurn(waiting)) {
-        const queue = nextQueue(session, waiting);
+        const queue = nextQueue(session, waiting, nowMs);
         if (queue === undefined) {
+          topUpMs = Math.min(topUpMs, session.topUpDueMs ?? Infinity);
           continue;
         }
         const slot = this.#slot(session, queue, CLAIM_JOBS_MAX - jobs);
@@ -170,7 +175,16 @@ export class Dispatcher {
         }
       }
     }
+    this.#wakeAt(topUpMs);
     return [...wants.values()];
+  }
+
+  /** Room that is too little now is enough at this moment. */
+  #wakeAt(dueMs: number): void {
+    clearTimeout(this.#topUpTimer);
+    if (dueMs < Infinity) {
+      this.#topUpTimer = this.#clock.after(dueMs - this.#clock.nowMs(), () => this.wake());
+    }
   }
 
   /** Queues that have something waiting, somebody to serve them, and are not known to be paused; by number. */
@@ -200,7 +214,7 @@ export class Dispatcher {
   }
 
   #slot(session: Session, queue: QueueSettings, jobsLeft: number): Slot {
-    const room = session.roomJobs(queue.id, queue.name);
+    const room = session.roomJobs(queue.id, queue.name, this.#clock.nowMs());
     const mean = this.#meanBytes.get(queue.id) ?? 0;
     const byBytes = mean === 0 ? Infinity : Math.max(1, Math.ceil(session.roomBytes() / mean));
     const jobs = Math.min(room, queue.leaseJobsMax, LEASE_JOBS_MAX, jobsLeft, byBytes);
@@ -238,10 +252,10 @@ function unreserve(want: Want, slot: Slot): void {
 }
 
 /** The next queue, in turn, that this session serves and has room for. */
-function nextQueue(session: Session, waiting: QueueSettings[]): QueueSettings | undefined {
+function nextQueue(session: Session, waiting: QueueSettings[], nowMs: number): QueueSettings | undefined {
   let first: QueueSettings | undefined;
   for (const queue of waiting) {
-    if (session.roomJobs(queue.id, queue.name) > 0) {
+    if (session.roomJobs(queue.id, queue.name, nowMs) > 0) {
       if (queue.id > session.lastQueueId) {
         return queue;
       }

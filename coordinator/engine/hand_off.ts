@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type { HandOffSlot, LevelMark } from '../store/hand_off.ts';
 import type { Store } from '../store/store.ts';
 import type { SubmitRow } from '../store/submit.ts';
@@ -41,13 +42,14 @@ export class HandOff {
   readonly #subscribers: Subscribers;
   readonly #delivery: Delivery;
   readonly #metrics: Metrics;
+  readonly #clock: Clock;
   readonly #ambiguous: () => void;
   /** Until the first scan nobody knows what waits. */
   enabled = false;
 
   constructor(deps: {
     coordinatorId: string; store: Store; queues: QueueCache; levels: Levels; subscribers: Subscribers; delivery: Delivery;
-    metrics: Metrics; ambiguous: () => void;
+    metrics: Metrics; clock: Clock; ambiguous: () => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#store = deps.store;
@@ -56,6 +58,7 @@ export class HandOff {
     this.#subscribers = deps.subscribers;
     this.#delivery = deps.delivery;
     this.#metrics = deps.metrics;
+    this.#clock = deps.clock;
     this.#ambiguous = deps.ambiguous;
   }
 
@@ -137,9 +140,10 @@ export class HandOff {
 
   /** An even share for each session that has room, so that no one waits while another has a heap. */
   #cut(queue: QueueSettings, rows: SubmitRow[], handed: SubmitRow[], slots: PlannedSlot[]): void {
+    const nowMs = this.#clock.nowMs();
     const takers: Session[] = [];
     for (const session of this.#subscribers.inTurn(queue.name)) {
-      if (session.roomJobs(queue.id, queue.name) > 0) {
+      if (session.roomJobs(queue.id, queue.name, nowMs) > 0) {
         takers.push(session);
       }
       if (takers.length >= rows.length) {
@@ -149,7 +153,7 @@ export class HandOff {
     let next = 0;
     takers.forEach((session, index) => {
       const share = Math.ceil((rows.length - next) / (takers.length - index));
-      const jobs = Math.min(share, session.roomJobs(queue.id, queue.name), queue.leaseJobsMax, LEASE_JOBS_MAX);
+      const jobs = Math.min(share, session.roomJobs(queue.id, queue.name, nowMs), queue.leaseJobsMax, LEASE_JOBS_MAX);
       const bytesMax = session.roomBytes();
       const bytes: number[] = [];
       let total = 0;

@@ -79,7 +79,7 @@ export class RunningEngine implements Engine {
       store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned),
     });
     const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock });
-    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, ambiguous });
+    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous });
     this.#submitter = new Submitter({ store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted) });
     this.#dispatcher = new Dispatcher({
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
