@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
+import pg from 'pg';
 import { CancelOutcome, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { ListJobsRequest, ListJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
@@ -120,6 +121,27 @@ test('a cancel that races with claims and reports ends every job once', async (t
   worker.cut();
 });
 
+test('a cancel that meets a lock gives up on that job alone', async (t) => {
+  const [held] = await rpc.submit(jobSpec({ queue: 'locked' }));
+  const worker = await rpc.worker({ queues: ['locked'], jobs: 1 });
+  const lease = await worker.lease();
+  const others = await rpc.submit(...Array.from({ length: 5 }, () => jobSpec({ queue: 'locked' })));
+  const client = new pg.Client({ connectionString: rpc.databaseUrl });
+  await client.connect();
+  await client.query('begin');
+  await client.query('select from skiplease.lease where id = $1 for update', [lease.token.split('.')[0]]);
+  const cancel = () => call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: [held!, ...others], reason: '' });
+  t.like(await refused(cancel()), { code: status.ABORTED, reason: 'JOB_ON_THE_MOVE' });
+  for (const id of others) {
+    t.is((await rpc.get(id)).state, JobState.CANCELLED);
+  }
+  t.is((await rpc.get(held!)).state, JobState.LEASED);
+  await client.query('rollback');
+  t.is((await cancel()).results[0]!.outcome, CancelOutcome.CANCELLED);
+  await client.end();
+  worker.cut();
+});
+
 test('a failed job is retried at most once, also when many ask at once', async (t) => {
   const [failed, ready] = await rpc.submit(jobSpec({ queue: 'retry', payload: data('p'), headers: { a: 'b' }, priority: 4 }), jobSpec({ queue: 'retry-not' }));
   const worker = await rpc.worker({ queues: ['retry'] });
@@ -145,6 +167,23 @@ test('a failed job is retried at most once, also when many ask at once', async (
   t.like(await rpc.get(again), { originJobId: failed, priority: 4 });
   t.is((await rpc.get(failed!)).retriedAsJobId, again);
   worker.cut();
+});
+
+test('the ready jobs of a line that is too long to sort are listed all the same', async (t) => {
+  const chunk = Array.from({ length: 10_000 }, () => jobSpec({ queue: 'long', type: 't' }));
+  const ids: string[] = [];
+  for (let count = 0; count < 51_000; count += 10_000) {
+    ids.push(...await rpc.submit(...chunk));
+  }
+  const { queue } = await call(rpc.queues, rpc.queues.getQueue, { queue: 'long' });
+  t.like(queue!.depth!, { ready: 50_000, capped: true });
+  const newest = [...ids].sort().reverse();
+  const list = (pageToken: string) => call(rpc.jobs, rpc.jobs.listJobs, {
+    queue: 'long', type: '', state: JobState.READY, createdFrom: undefined, createdBefore: undefined, pageSize: 1_000, pageToken,
+  });
+  const first = await list('');
+  t.deepEqual(first.jobs.map(({ id }) => id), newest.slice(0, 1_000));
+  t.deepEqual((await list(first.nextPageToken)).jobs.map(({ id }) => id), newest.slice(1_000, 2_000));
 });
 
 test('lists: every filter, newest first, page by page', async (t) => {
