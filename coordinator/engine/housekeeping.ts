@@ -123,7 +123,10 @@ export class Housekeeping {
 
   /** We were away for long enough to be given up: what others took, our workers must hear of. */
   async #dropLost(): Promise<void> {
-    this.#sessions.dropLost(new Set(await this.#store.ownLeases(this.#coordinatorId)));
+    // Only what was held before the look: a lease that is granted while it runs is not lost because it is not seen.
+    const held = this.#sessions.heldLeaseIds();
+    const standing = new Set(await this.#store.ownLeases(this.#coordinatorId));
+    this.#sessions.dropLost(new Set(held.filter((leaseId) => !standing.has(leaseId))));
   }
 
   /** Leases in our name that no session knows of go back with no attempt spent, once they have been seen twice. */

@@ -6,7 +6,7 @@ import type { Standing } from './standing.ts';
 
 /**
  * The coordinator's heartbeat: one statement a tick, however many workers and leases it has. Whatever else happens at
- * regular times hangs on it.
+ * regular times follows from it, but never holds up the next: a coordinator whose housekeeping is slow is not dead.
  */
 export class Pulse {
   readonly #coordinatorId: string;
@@ -20,6 +20,9 @@ export class Pulse {
   readonly #beaten: (beat: Beat) => Promise<void>;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
+  #keeping: Promise<void> | undefined;
+  /** A tick found our row gone, and housekeeping has not dealt with that yet. */
+  #lost = false;
   #failing = false;
 
   constructor(deps: {
@@ -50,6 +53,7 @@ export class Pulse {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating;
+    await this.#keeping;
     await this.#store.leave(this.#coordinatorId).catch(() => {});
   }
 
@@ -57,6 +61,7 @@ export class Pulse {
     const sentMs = this.#clock.nowMs();
     const beat = await this.#store.beat(this.#coordinatorId, this.#ttlMs);
     if (!beat.renewed) {
+      this.#lost = true;
       await this.#store.enter(this.#coordinatorId, this.#ttlMs, this.#address);
     }
     this.#standing.renewed(sentMs, beat.nowMs);
@@ -70,7 +75,7 @@ export class Pulse {
         this.#failing = false;
         this.#store.log.info({ event: 'database_back' }, 'the database is back');
       }
-      await this.#beaten(beat);
+      this.#keeping ??= this.#keep(beat);
     } catch (error) {
       this.#metrics.error('TICK_FAILED');
       if (!this.#failing) {
@@ -79,6 +84,20 @@ export class Pulse {
       }
     } finally {
       this.#beating = undefined;
+    }
+  }
+
+  async #keep(beat: Beat): Promise<void> {
+    const lost = this.#lost;
+    this.#lost = false;
+    try {
+      await this.#beaten({ ...beat, renewed: !lost });
+    } catch (error) {
+      this.#lost ||= lost;
+      this.#metrics.error('HOUSEKEEPING_FAILED');
+      this.#store.log.warn({ event: 'housekeeping_failed', err: error }, 'housekeeping failed; the next tick tries it again');
+    } finally {
+      this.#keeping = undefined;
     }
   }
 }

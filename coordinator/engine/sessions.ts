@@ -160,11 +160,16 @@ export class Sessions {
     this.#roomMade();
   }
 
+  /** Every lease that a session here holds. */
+  heldLeaseIds(): bigint[] {
+    return [...this.#byId.values()].flatMap((session) => [...session.leases.keys()]);
+  }
+
   /** After our row was given up by others: what they took, our workers must stop working on. */
-  dropLost(standing: ReadonlySet<bigint>): void {
+  dropLost(lost: ReadonlySet<bigint>): void {
     for (const session of this.#byId.values()) {
       for (const lease of [...session.leases.values()]) {
-        if (!standing.has(lease.leaseId)) {
+        if (lost.has(lease.leaseId)) {
           session.drop(lease);
           session.port?.cancel({ token: lease.token, jobIds: [], reason: CancelReason.LEASE_LOST, message: 'The lease was given up while its coordinator was away.' });
         }
