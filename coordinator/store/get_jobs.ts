@@ -37,7 +37,7 @@ export type FullJobRow = z.infer<typeof fullRow>;
 
 /** The jobs with these ids, each with all there is to know, as of one moment. Ids that are no jobs are left out; no order. */
 export async function getJobs(pool: Queryable, ids: string[]): Promise<FullJobRow[]> {
-  const rows = await pool.any(sql.type(fullRow)`
+  const rows = await pool.any(sql.prepared('get_jobs', fullRow)`
     with wanted as materialized (select distinct id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
     select ${JOB_COLUMNS},
            j.payload, j.content_type as "contentType", o.result, o.result_type as "resultType",

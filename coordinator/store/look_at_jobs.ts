@@ -14,7 +14,7 @@ export type JobLook = z.infer<typeof lookRow>;
 
 /** What a watch compares: cheap enough for all watched jobs at once, a few times a second. Ids that are no jobs are left out. */
 export async function lookAtJobs(pool: Queryable, ids: string[]): Promise<JobLook[]> {
-  const rows = await pool.any(sql.type(lookRow)`
+  const rows = await pool.any(sql.prepared('look_at_jobs', lookRow)`
     with wanted as materialized (select distinct id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
     select p.id, p.state, ${MARK} as mark
       from place p

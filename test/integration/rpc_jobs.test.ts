@@ -99,7 +99,7 @@ test('cancel, wherever a job is', async (t) => {
 });
 
 test('a cancel that races with claims and reports ends every job once', async (t) => {
-  const ids = await rpc.submit(...Array.from({ length: 400 }, () => jobSpec({ queue: 'race' })));
+  const ids = await rpc.submit(...Array.from({ length: 200 }, () => jobSpec({ queue: 'race' })));
   const worker = await rpc.worker({ queues: ['race'], jobs: 40 });
   let handled = 0;
   worker.stream.on('data', ({ message }: LeaseResponse) => {
@@ -109,8 +109,8 @@ test('a cancel that races with claims and reports ends every job once', async (t
     }
   });
   const cancelled = new Set<string>();
-  for (let first = 0; first < ids.length; first += 100) {
-    const { results } = await call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: ids.slice(first, first + 100).reverse(), reason: '' });
+  for (let first = 0; first < ids.length; first += 50) {
+    const { results } = await call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: ids.slice(first, first + 50).reverse(), reason: '' });
     results.filter(({ outcome }) => outcome === CancelOutcome.CANCELLED).forEach(({ jobId }) => cancelled.add(jobId));
   }
   for (const id of ids) {
