@@ -12,6 +12,7 @@ import { resetPassword } from './password.ts';
 import { makeDataFolder, reachableHome } from './places.ts';
 import { stopServer } from './server.ts';
 import { DEFAULT_SETTINGS, settingArguments } from './settings.ts';
+import { watchServer } from './watch.ts';
 
 export { EmbeddedPostgresError, type EmbeddedPostgresErrorCode } from './errors.ts';
 export type { EmbeddedPostgres, EmbeddedPostgresLog, EmbeddedPostgresOptions } from './options.ts';
@@ -77,19 +78,26 @@ async function startIn(surroundings: Surroundings): Promise<EmbeddedPostgres> {
     running = await launchOnPort(launchOptions, options.port, running.port);
     await openDatabase(password, running.port);
   }
-  const { pid, port } = running;
+  const { port } = running;
   const url = connectionUrl(password, port);
   await writeConnectionUrl(dataFolder, url);
+  const launchAgain = async (): Promise<number> => (await launchOnPort(launchOptions, port, port)).pid;
+  const watched =
+    options.restart === false
+      ? { pid: () => running.pid, stop: () => stopServer(running.pid, postgresFolder) }
+      : watchServer(running.pid, postgresFolder, launchAgain, options.log);
   let stopping: Promise<void> | undefined;
   return {
     url,
     urlFile: connectionUrlFile(dataFolder),
     port,
-    pid,
+    get pid() {
+      return watched.pid();
+    },
     dataFolder,
     postgresFolder,
     version: binaries.version,
     adopted: adopted !== undefined,
-    stop: () => (stopping ??= stopServer(pid, postgresFolder).finally(unlock)),
+    stop: () => (stopping ??= watched.stop().finally(unlock)),
   };
 }

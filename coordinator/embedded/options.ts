@@ -1,6 +1,7 @@
 /** The part of a pino logger that this folder uses. */
 export interface EmbeddedPostgresLog {
   info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 export interface EmbeddedPostgresOptions {
@@ -12,6 +13,8 @@ export interface EmbeddedPostgresOptions {
   settings?: Readonly<Record<string, string>>;
   /** A folder with `initdb` and `postgres` to use instead of the package's. */
   binariesFolder?: string;
+  /** True (the default): a server that dies is started again. */
+  restart?: boolean;
   log?: EmbeddedPostgresLog;
 }
 
@@ -21,8 +24,8 @@ export interface EmbeddedPostgres {
   /** `<dataFolder>/database_url`, readable by its owner alone. */
   urlFile: string;
   port: number;
-  /** The pid of the server's main process. */
-  pid: number;
+  /** The pid of the server's main process; another one after it was started again. */
+  readonly pid: number;
   dataFolder: string;
   /** PostgreSQL's own data directory: inside dataFolder, except where the server's account cannot reach that. */
   postgresFolder: string;

@@ -174,3 +174,16 @@ test.serial('a postmaster.pid that names a stranger does not keep the server fro
   t.is(stranger.exitCode, null);
   await t.notThrowsAsync(withAdmin(second.url, (client) => client.query('SELECT 1')));
 });
+
+test.serial('a server that dies while its coordinator lives is started again, on its port', async (t) => {
+  const server = await startEmbeddedPostgres({ dataFolder: await makeServerFolder() });
+  t.teardown(server.stop);
+  const { pid } = server;
+  await withAdmin(server.url, (client) => client.query('CREATE TABLE kept AS SELECT 7 AS n'));
+  process.kill(pid, 'SIGKILL');
+  await waitFor(() => server.pid !== pid, { deadlineMs: 30_000, what: 'another server' });
+  const { rows } = await withAdmin(server.url, (client) => client.query('SELECT n FROM kept'));
+  t.deepEqual(rows, [{ n: 7 }]);
+  await server.stop();
+  t.is(await findLivePostmaster(server.postgresFolder), undefined);
+});

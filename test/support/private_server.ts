@@ -22,6 +22,8 @@ export async function startPrivateServer(options: PrivateServerOptions = {}): Pr
   const binariesFolder = options.binariesFolder ?? process.env.SKIPLEASE_TEST_POSTGRES_BINARIES;
   return startEmbeddedPostgres({
     dataFolder: options.dataFolder ?? (await makeServerFolder()),
+    // A server that a test has killed stays dead.
+    restart: false,
     settings: { ...(options.durable ? {} : FAST_SETTINGS), ...options.settings },
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(binariesFolder ? { binariesFolder } : {}),

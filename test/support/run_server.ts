@@ -49,6 +49,7 @@ async function startOwnServer(runFolder: string): Promise<string> {
   const { url } = await startEmbeddedPostgres({
     dataFolder: join(runFolder, 'servers', 'shared'),
     settings: FAST_SETTINGS,
+    restart: false,
     ...(binariesFolder ? { binariesFolder } : {}),
   });
   return url;
