@@ -4,8 +4,12 @@ import type { Validity } from '../lease/validity.ts';
 import { msFromDuration } from '../wire/duration.ts';
 import type { StreamWriter } from './stream_writer.ts';
 
-/** Without an answer for this many intervals the coordinator is hung, cut off, or without its database. */
-const silenceIntervals = 2.5;
+/**
+ * Without an answer for this many intervals (so that one heartbeat has waited a whole interval for its own) the
+ * coordinator is hung, cut off, or without its database. An interval is a third of the time to live: a third of it is
+ * left to resume elsewhere.
+ */
+const silenceIntervals = 2;
 
 /** How many sent heartbeats may wait for their answer. */
 const unansweredMax = 64;
