@@ -44,20 +44,17 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let refusing = false;
 
-  const server = createServer((client) => {
+  // A side that has said all it has to say may still listen, so that a half-close passes as one.
+  const server = createServer({ allowHalfOpen: true }, (client) => {
     if (refusing) {
       client.resetAndDestroy();
       return;
     }
-    const upstream = createConnection({ host, port });
-    for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
+    const upstream = createConnection({ host, port, allowHalfOpen: true });
+    for (const one of [client, upstream]) {
       sockets.add(one);
       one.setNoDelay(true);
-      one.on('error', () => other.destroy());
-      one.on('close', () => {
-        sockets.delete(one);
-        other.destroy();
-      });
+      one.on('close', () => sockets.delete(one));
     }
     pass(client, upstream, toServer);
     pass(upstream, client, toClient);
@@ -108,7 +105,9 @@ function pass(from: Socket, to: Socket, treatment: Treatment): void {
     if (treatment.bytesPerSecond === Infinity && to.writableLength < to.writableHighWaterMark) from.resume();
     else void line.then(() => from.resume());
   });
-  from.on('end', () => void line.then(() => to.end()));
+  // A dead network does not tell of the other side's end either.
+  from.on('end', () => void line.then(() => treatment.silent || to.end()));
+  from.on('error', () => treatment.silent || to.resetAndDestroy());
 }
 
 function* pieces(bytes: Buffer, { bytesPerSecond }: Treatment): Generator<Buffer> {
