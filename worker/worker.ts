@@ -139,6 +139,7 @@ export class Worker {
       hello: this.#hello(),
       welcomeWaitMs,
       validity: this.#validity,
+      elsewhere: this.#settings.addresses.length > 1,
       listener: {
         onWelcome: (session, welcome) => this.#onWelcome(session, welcome),
         onLease: (lease) => this.#onLease(lease),

@@ -202,6 +202,34 @@ test('a coordinator that falls silent is left for one that answers, before the l
   t.pass();
 });
 
+test('a coordinator without its database is left for another, where there is one', async (t) => {
+  const [first, second] = [await start(t), await start(t)];
+  const worker = makeWorker([first, second], {});
+  const running = worker.run();
+  const one = await first.stream();
+  one.stream.welcome({ ttlMs: 60_000, heartbeatMs: 100 });
+  const { sequence } = await one.stream.take('heartbeat');
+  one.stream.say({ $case: 'alive', value: { sequence, validFor: durationFromMs(44_000) } });
+  const two = await second.stream();
+  two.stream.welcome({ ttlMs: 60_000, heartbeatMs: 60_000 });
+  await one.stream.untilEnded();
+  await worker.stop();
+  await running;
+
+  const [alone, log] = [await start(t), new KeptLog()];
+  const stays = makeWorker([alone], { logger: log });
+  const runs = stays.run();
+  const { stream } = await alone.stream();
+  stream.welcome({ ttlMs: 60_000, heartbeatMs: 100 });
+  for (let beats = 0; beats < 4; beats += 1) {
+    const beat = await stream.take('heartbeat');
+    stream.say({ $case: 'alive', value: { sequence: beat.sequence, validFor: durationFromMs(44_000) } });
+  }
+  t.deepEqual(log.events('moving'), []);
+  await stays.stop();
+  await runs;
+});
+
 test('heartbeats go on while handlers run, and name the highest lease that arrived', async (t) => {
   const coordinator = await start(t);
   const gate = new Gate();
@@ -213,7 +241,7 @@ test('heartbeats go on while handlers run, and name the highest lease that arriv
   stream.lease('2.bb', [leasedJob('two')]);
   for (;;) {
     const beat = await stream.take('heartbeat');
-    stream.say({ $case: 'alive', value: { sequence: beat.sequence, validFor: durationFromMs(10_000) } });
+    stream.say({ $case: 'alive', value: { sequence: beat.sequence, validFor: durationFromMs(20_000) } });
     if (beat.received === 2) break;
   }
   t.deepEqual(gate.started, ['one', 'two']);

@@ -11,6 +11,12 @@ const firstWelcomeWaitMs = 5_000;
 /** A hello refused with one of these will be refused everywhere: somebody must change something. */
 const fatalCodes = new Set(['INVALID_ARGUMENT', 'UNIMPLEMENTED', 'PERMISSION_DENIED', 'UNAUTHENTICATED']);
 
+const moveReasons = {
+  drain: 'it is going away',
+  silence: 'it does not answer',
+  standing: 'it cannot reach its database',
+};
+
 export interface ConnectionOptions {
   addresses: readonly string[];
   logger: Logger;
@@ -111,7 +117,7 @@ export class Connection {
 
   /** Opens a stream elsewhere while the old one still works. Undefined: the old one ended, or is well again. */
   async #move(old: Session): Promise<Session | undefined> {
-    const why = old.moveReason === 'drain' ? 'it is going away' : 'it does not answer';
+    const why = moveReasons[old.moveReason!];
     this.#options.logger.info(
       { event: 'moving', address: old.address, reason: old.moveReason },
       `looking for another coordinator than ${old.address}: ${why}`,

@@ -6,22 +6,31 @@ import type { StreamWriter } from './stream_writer.ts';
 
 /**
  * Without an answer for this many intervals (so that one heartbeat has waited a whole interval for its own) the
- * coordinator is hung, cut off, or without its database. An interval is a third of the time to live: a third of it is
- * left to resume elsewhere.
+ * coordinator is hung or cut off. An interval is a third of the time to live: a third of it is left to resume elsewhere.
  */
 const silenceIntervals = 2;
+
+/**
+ * A coordinator that vouches for less than this share of the time to live has not reached its database for a while, and
+ * others will give its leases away. There is as much time left to resume elsewhere.
+ */
+const poorStandingShare = 0.75;
+
+/** Why the coordinator cannot be relied on: it says nothing, or it says that it has no database. */
+export type Trouble = 'silence' | 'standing';
 
 /** How many sent heartbeats may wait for their answer. */
 const unansweredMax = 64;
 
 export interface HeartbeatsOptions {
   intervalMs: number;
+  leaseTtlMs: number;
   writer: StreamWriter;
   validity: Validity;
   /** The highest lease number received on this stream. */
   received: () => number;
-  /** Called when the silence begins (true) and when it is over (false). */
-  onSilence: (silent: boolean) => void;
+  /** Called when a trouble begins, and with undefined when it is over. */
+  onTrouble: (trouble: Trouble | undefined) => void;
 }
 
 /**
@@ -36,7 +45,7 @@ export class Heartbeats {
   #lastTickMs = monotonicMs();
   #lastSentMs = monotonicMs();
   #lastAnswerMs = monotonicMs();
-  #silent = false;
+  #trouble: Trouble | undefined;
 
   constructor(options: HeartbeatsOptions) {
     this.#options = options;
@@ -52,15 +61,12 @@ export class Heartbeats {
    * late says that this process itself was frozen: the answers may lie in the socket, unread, so silence proves nothing.
    */
   #tick(): void {
-    const { intervalMs, writer, onSilence } = this.#options;
+    const { intervalMs, writer } = this.#options;
     const nowMs = monotonicMs();
     const late = nowMs - this.#lastTickMs > intervalMs;
     this.#lastTickMs = nowMs;
     if (nowMs - this.#lastSentMs >= intervalMs * 0.9 && writer.writable) this.#send(nowMs);
-    if (!late && !this.#silent && nowMs - this.#lastAnswerMs > intervalMs * silenceIntervals) {
-      this.#silent = true;
-      onSilence(true);
-    }
+    if (!late && nowMs - this.#lastAnswerMs > intervalMs * silenceIntervals) this.#setTrouble('silence');
   }
 
   #send(nowMs: number): void {
@@ -76,10 +82,14 @@ export class Heartbeats {
     if (sentAtMs === undefined) return;
     this.#sentAtMs.delete(alive.sequence);
     this.#lastAnswerMs = monotonicMs();
-    this.#options.validity.extendTo(sentAtMs + (msFromDuration(alive.validFor) ?? 0));
-    if (this.#silent) {
-      this.#silent = false;
-      this.#options.onSilence(false);
-    }
+    const validForMs = msFromDuration(alive.validFor) ?? 0;
+    this.#options.validity.extendTo(sentAtMs + validForMs);
+    this.#setTrouble(validForMs < this.#options.leaseTtlMs * poorStandingShare ? 'standing' : undefined);
+  }
+
+  #setTrouble(trouble: Trouble | undefined): void {
+    if (this.#trouble === trouble) return;
+    this.#trouble = trouble;
+    this.#options.onTrouble(trouble);
   }
 }

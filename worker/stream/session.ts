@@ -15,6 +15,7 @@ import type { Validity } from '../lease/validity.ts';
 import { SkipleaseError } from '../skiplease_error.ts';
 import { msFromDuration } from '../wire/duration.ts';
 import { Heartbeats } from './heartbeats.ts';
+import type { Trouble } from './heartbeats.ts';
 import { StreamWriter } from './stream_writer.ts';
 import type { LeaseCall } from './stream_writer.ts';
 
@@ -40,6 +41,8 @@ export interface SessionOptions {
   /** How long the coordinator may take to say welcome, in milliseconds. */
   welcomeWaitMs: number;
   validity: Validity;
+  /** There are other coordinators to go to, should this one lose its database. */
+  elsewhere: boolean;
   listener: SessionListener;
 }
 
@@ -57,7 +60,7 @@ export class Session {
   /** Set at the end, unless it was an orderly one. */
   endError: SkipleaseError | undefined;
   /** Why to go elsewhere while this stream still works. */
-  moveReason: 'drain' | 'silence' | undefined;
+  moveReason: 'drain' | Trouble | undefined;
 
   readonly #options: SessionOptions;
   readonly #call: LeaseCall;
@@ -168,7 +171,8 @@ export class Session {
         this.#heartbeats?.answered(message.value);
         return listener.onAlive();
       case 'drain':
-        return this.#wantMove('drain');
+        this.moveReason = 'drain';
+        return this.#wake?.();
     }
   }
 
@@ -176,25 +180,25 @@ export class Session {
     const { validity, listener } = this.#options;
     clearTimeout(this.#welcomeTimer);
     this.welcome = welcome;
-    validity.extendTo(this.#openedAtMs + (msFromDuration(welcome.leaseTtl) ?? 0));
+    const leaseTtlMs = msFromDuration(welcome.leaseTtl) ?? 0;
+    validity.extendTo(this.#openedAtMs + leaseTtlMs);
     this.#heartbeats = new Heartbeats({
       intervalMs: msFromDuration(welcome.heartbeatInterval) || 1_000,
+      leaseTtlMs,
       writer: this.writer,
       validity,
       received: () => this.#received,
-      onSilence: (silent) => (silent ? this.#wantMove('silence') : this.#heardAgain()),
+      onTrouble: (trouble) => this.#troubled(trouble),
     });
     listener.onWelcome(this, welcome);
     this.#settleOpened(undefined);
   }
 
-  #wantMove(reason: 'drain' | 'silence'): void {
-    if (this.moveReason !== 'drain') this.moveReason = reason;
-    this.#wake?.();
-  }
-
-  #heardAgain(): void {
-    if (this.moveReason === 'silence') this.moveReason = undefined;
+  /** A drain stays a reason until the end; a trouble may pass. */
+  #troubled(trouble: Trouble | undefined): void {
+    if (this.moveReason === 'drain') return;
+    this.moveReason = trouble === 'standing' && !this.#options.elsewhere ? undefined : trouble;
+    if (this.moveReason !== undefined) this.#wake?.();
   }
 
   #end(status: { code: codes; details: string; metadata?: StatusObject['metadata'] }): void {
