@@ -39,7 +39,7 @@ test.serial('the example file, an embedded database, a worker killed half-way', 
   const { environment } = await surroundings(t, 'embedded');
   const { code, text } = await runDemo(environment);
   t.is(code, 0, text);
-  t.regex(text, /SIGKILL to demo-\d \(pid \d+\) at [56]\d%: it left \d+ jobs in \d+ leases?,/);
+  t.regex(text, /SIGKILL to demo-\d \(pid \d+\) at [56]\d%: it left \d+ jobs in \d+ leases?\.\n/);
   t.regex(text, /Its leases ran out after \d+\.\d s\. demo-\d did \d+ of the jobs/);
   t.regex(text, /\d+%\s+[\d,]+\/s\s+ready [\d,]+\s+leased/);
   t.regex(text, /All invariants held\. 10,000 jobs in/);
@@ -99,7 +99,7 @@ test.serial('without a lease held there is nothing to kill, and that is a failur
   const fleet = new Fleet(folder);
   t.teardown(() => fleet.stopAll());
   const { grpcAddress } = await fleet.startCoordinator();
-  const operator = new Operator(grpcAddress);
+  const operator = new Operator(grpcAddress, fleet.queue);
   await fleet.startWorker(1, 10);
   await operator.setLeaseJobsMax(10);
   await t.throwsAsync(killLeaseHolder(fleet, operator), { instanceOf: NoLeaseHeldError });

@@ -28,6 +28,8 @@ export interface UnreadableRow {
 export interface PaymentJobsOptions {
   path: string;
   run: string;
+  /** Default `payments`. */
+  queue?: string;
   /** Repeat the file, copy after copy, up to this many jobs. Undefined: the file once. */
   jobCount?: number | undefined;
   /** Told once of each, while the first copy is read. */
@@ -35,7 +37,8 @@ export interface PaymentJobsOptions {
 }
 
 /** The jobs, in the order of the file. Throws IntentFileError when not one row can be read. */
-export async function* paymentJobs({ path, run, jobCount = Infinity, onUnreadable }: PaymentJobsOptions): AsyncGenerator<NewJob> {
+export async function* paymentJobs(options: PaymentJobsOptions): AsyncGenerator<NewJob> {
+  const { path, run, queue = paymentsQueue, jobCount = Infinity, onUnreadable } = options;
   let jobs = 0;
   for (let copy = 1; jobs < jobCount && (copy === 1 || jobCount !== Infinity); copy += 1) {
     for await (const read of readIntentFile(path)) {
@@ -45,7 +48,7 @@ export async function* paymentJobs({ path, run, jobCount = Infinity, onUnreadabl
       }
       if (jobs === jobCount) return;
       const payload: IntentPayload = { run, copy, line: read.line, ...read.row };
-      yield { id: jobIdOf(run, copy, read.line), queue: paymentsQueue, type: captureType, payload, maxAttempts: attemptsMax };
+      yield { id: jobIdOf(run, copy, read.line), queue, type: captureType, payload, maxAttempts: attemptsMax };
       jobs += 1;
     }
     if (jobs === 0) throw new IntentFileError('Not one row of the file can be read.');

@@ -47,6 +47,7 @@ async function main(): Promise<void> {
   const addresses = coordinatorAddresses(process.env);
   const workerId = process.env['SKIPLEASE_WORKER_ID'] || `payments:${process.pid}`;
   const windowJobs = wholeNumber('SKIPLEASE_WINDOW_JOBS', process.env['SKIPLEASE_WINDOW_JOBS'] || '1000', 1, 100_000);
+  const queue = process.env['SKIPLEASE_QUEUE'] || paymentsQueue;
   const pool = await openLedger(logger);
   const capture = captureLease(pool, workerId);
   const handle = async (jobs: readonly CaptureJob[], context: { signal: AbortSignal }): Promise<CaptureOutcomes> => {
@@ -58,7 +59,7 @@ async function main(): Promise<void> {
   };
   const worker = new Worker({
     addresses,
-    queues: [paymentsQueue],
+    queues: [queue],
     batchHandlers: { [captureType]: handle },
     concurrency,
     window: { jobs: windowJobs },
@@ -66,7 +67,7 @@ async function main(): Promise<void> {
     logger,
   });
   if (process.stdout.isTTY) {
-    process.stdout.write(`\n  Capturing payments of the queue "${paymentsQueue}" from ${addresses.join(', ')}. In another terminal:\n`
+    process.stdout.write(`\n  Capturing payments of the queue "${queue}" from ${addresses.join(', ')}. In another terminal:\n`
       + '    npx node worker/payments/submit.ts        submits the 10,000 intents of the example file\n\n');
   }
   await worker.run();

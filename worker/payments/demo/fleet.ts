@@ -22,7 +22,7 @@ export interface Coordinator {
   database: string;
 }
 
-/** A worker, its label included, on which leases are told apart. */
+/** A worker, with the label by which leases are told apart. */
 export interface DemoWorker {
   id: string;
   child: Child;
@@ -32,7 +32,7 @@ export interface DemoWorker {
 export class Fleet {
   /** Where the processes' logs and the embedded database are. */
   readonly folder: string;
-  /** Tells our logs and our workers' leases from those of another demo in the same folder, or on the same database. */
+  /** Tells our logs, and our queue, from those of another demo in the same folder, or on the same database. */
   readonly #mark = randomBytes(4).toString('hex');
   readonly #workers: DemoWorker[] = [];
   #coordinator: Coordinator | undefined;
@@ -47,6 +47,11 @@ export class Fleet {
   /** Workers that have not been killed. */
   get workers(): readonly DemoWorker[] {
     return this.#workers;
+  }
+
+  /** Of this demo alone: what an earlier one left when it was broken off is not in the way. */
+  get queue(): string {
+    return `payments-demo-${this.#mark}`;
   }
 
   get coordinatorAddress(): string {
@@ -77,14 +82,14 @@ export class Fleet {
   async startWorker(number: number, windowJobs: number): Promise<DemoWorker> {
     const { grpcAddress, databaseUrl } = this.#coordinator!;
     const id = `demo-${number}`;
-    const workerId = `${id}:${this.#mark}`;
     const child = this.#start(id, workerScript, {
       SKIPLEASE_ADDRESSES: grpcAddress,
       DATABASE_URL: databaseUrl,
-      SKIPLEASE_WORKER_ID: workerId,
+      SKIPLEASE_WORKER_ID: id,
+      SKIPLEASE_QUEUE: this.queue,
       SKIPLEASE_WINDOW_JOBS: String(windowJobs),
     });
-    const worker = { id: workerId, child };
+    const worker = { id, child };
     this.#workers.push(worker);
     await child.event('connected', connectDeadlineMs);
     return worker;

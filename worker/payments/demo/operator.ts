@@ -3,7 +3,6 @@ import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { QueueServiceClient, type QueueDepth, type UpdateQueueResponse, type GetQueueResponse } from '../../../proto/gen/skiplease/v1/queue_service.ts';
 import { WorkerServiceClient, type LeaseInfo, type ListLeasesResponse } from '../../../proto/gen/skiplease/v1/worker_service.ts';
 import { SkipleaseError } from '../../index.ts';
-import { paymentsQueue } from '../payment_jobs.ts';
 
 const callDeadlineMs = 5_000;
 /** Leases in one page of ListLeases; each may name 1,000 jobs, 36 characters each. */
@@ -12,24 +11,26 @@ const pageSize = 50;
 type Callback<Response> = (error: ServiceError | null, response: Response) => void;
 
 export class Operator {
+  readonly #queue: string;
   readonly #queues: QueueServiceClient;
   readonly #workers: WorkerServiceClient;
 
-  constructor(address: string) {
+  /** Looks after one queue. */
+  constructor(address: string, queue: string) {
+    this.#queue = queue;
     this.#queues = new QueueServiceClient(address, credentials.createInsecure());
     this.#workers = new WorkerServiceClient(address, credentials.createInsecure());
   }
 
-  async setLeaseJobsMax(leaseJobsMax: number): Promise<QueueDepth | undefined> {
+  async setLeaseJobsMax(leaseJobsMax: number): Promise<void> {
     const settings = { leaseJobsMax, retryPolicy: undefined };
-    const { queue } = await this.#call<UpdateQueueResponse>((metadata, options, callback) =>
-      this.#queues.updateQueue({ queue: paymentsQueue, settings }, metadata, options, callback));
-    return queue?.depth;
+    await this.#call<UpdateQueueResponse>((metadata, options, callback) =>
+      this.#queues.updateQueue({ queue: this.#queue, settings }, metadata, options, callback));
   }
 
   async depth(): Promise<QueueDepth> {
     const { queue } = await this.#call<GetQueueResponse>((metadata, options, callback) =>
-      this.#queues.getQueue({ queue: paymentsQueue }, metadata, options, callback));
+      this.#queues.getQueue({ queue: this.#queue }, metadata, options, callback));
     return queue!.depth!;
   }
 
@@ -37,7 +38,7 @@ export class Operator {
   async leasesOf(workerId: string): Promise<LeaseInfo[]> {
     const leases: LeaseInfo[] = [];
     for (let pageToken = ''; ;) {
-      const request = { queue: paymentsQueue, workerId, pageSize, pageToken };
+      const request = { queue: this.#queue, workerId, pageSize, pageToken };
       const page = await this.#call<ListLeasesResponse>((metadata, options, callback) =>
         this.#workers.listLeases(request, metadata, options, callback));
       leases.push(...page.leases.filter(({ jobIds }) => jobIds.length > 0));

@@ -16,7 +16,7 @@ export const usage = `npm run demo -- [options]
 
   --input FILE       your own CSV with the columns of worker/payments/intents.csv (default: that file)
   --jobs N           repeat the file up to N jobs
-  --batch N          how many jobs a lease carries at most, 1 to 1000 (default 100)
+  --batch N          how many jobs a lease carries at most, 1 to 1000 (default 250)
   --kill-at PERCENT  when a worker is killed, 1 to 99 (default 50)
   --help             this text
 
@@ -31,7 +31,7 @@ export function readOptions(parameters: readonly string[]): DemoOptions | undefi
       options: {
         input: { type: 'string', default: exampleFile },
         jobs: { type: 'string' },
-        batch: { type: 'string', default: '100' },
+        batch: { type: 'string', default: '250' },
         'kill-at': { type: 'string', default: '50' },
         help: { type: 'boolean', default: false },
       },

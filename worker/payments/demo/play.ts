@@ -50,10 +50,11 @@ interface Killed extends Kill {
   successor: Promise<void>;
 }
 
-/** Is it time? Once so many jobs have ended; or when the last ones have been handed out, and no later lease is to be expected. */
+/** Is it time? Once so many jobs have ended; or when what may be the last lease is out, and no later one is to be expected. */
 function isTimeToKill(counts: RunCounts, { total, options }: Stage, submitted: boolean): boolean {
   const { done, failed, ready, leased } = counts;
-  return done + failed >= (total * options.killAtPercent) / 100 || (submitted && ready === 0 && leased > 0);
+  const isLastLease = submitted && ready === 0 && leased > 0 && leased <= options.leaseJobsMax;
+  return done + failed >= (total * options.killAtPercent) / 100 || isLastLease;
 }
 
 async function killOne(stage: Stage, progress: Progress, counts: RunCounts, started?: () => void): Promise<Killed> {
@@ -76,7 +77,7 @@ async function work(stage: Stage, unreadable: UnreadableRow[]): Promise<{ kill: 
   let totals: StreamTotals | undefined;
   let failure: Error | undefined;
   const submit = (): void => {
-    const source = paymentJobs({ path: options.path, run, jobCount: options.jobCount, onUnreadable: (row) => unreadable.push(row) });
+    const source = paymentJobs({ path: options.path, run, queue: stage.fleet.queue, jobCount: options.jobCount, onUnreadable: (row) => unreadable.push(row) });
     jobs.stream(source, fileStreamOptions).then(
       (result) => { totals = result; },
       (error: Error) => { failure = error; },
@@ -155,17 +156,15 @@ export async function play(options: DemoOptions, fleet: Fleet, run = newRun()): 
 
   const coordinator = await fleet.startCoordinator();
   print(tell.fact('coordinator', `${coordinator.grpcAddress}, ${coordinator.database}`));
-  const operator = new Operator(coordinator.grpcAddress);
+  const operator = new Operator(coordinator.grpcAddress, fleet.queue);
   const client = new pg.Client({ connectionString: coordinator.databaseUrl, application_name: 'payments demo' });
   // A connection that breaks is reported by its next use; without a listener it would end the process.
   client.on('error', () => {});
   try {
     await client.connect();
-    const depth = await operator.setLeaseJobsMax(options.leaseJobsMax);
+    await operator.setLeaseJobsMax(options.leaseJobsMax);
     const workers = await Promise.all(Array.from({ length: workerCount }, (_, index) => fleet.startWorker(index + 1, windowJobs)));
     print(tell.fact('workers', `${workers.map(({ child }) => `${child.name} (pid ${child.pid})`).join(', ')}; up to ${tell.plural(options.leaseJobsMax, 'job')} a lease`));
-    const left = (depth?.ready ?? 0) + (depth?.scheduled ?? 0) + (depth?.leased ?? 0);
-    if (left > 0) print(tell.fact('', `${tell.plural(left, 'job')} of an earlier run that was broken off will be worked off, too`));
     print('');
 
     const startedMs = performance.now();

@@ -51,5 +51,5 @@ export async function reportTable(client: pg.ClientBase, run: string): Promise<s
   table.push(['all', count(totals.captured), '', ...cells(totals)]);
   // Only the lines under the head and above the totals are drawn.
   const lines = table.toString().split('\n');
-  return lines.filter((text, index) => !text.includes(line) || index === 1 || index === lines.length - 2).join('\n');
+  return lines.filter((text, index) => !text.includes(line) || index === 1 || index === lines.length - 2).map((text) => text.trimEnd()).join('\n');
 }

@@ -10,9 +10,6 @@ const styled = (style: Parameters<typeof styleText>[0], text: string): string =>
 export const number = (count: number): string => count.toLocaleString('en');
 export const plural = (count: number, one: string): string => `${number(count)} ${one}${count === 1 ? '' : 's'}`;
 
-/** The worker's name without what tells this demo from another. */
-export const shortName = (workerId: string | null): string => (workerId ?? 'nobody').split(':')[0]!;
-
 /** "a, b, c and 5 more" */
 function few(items: readonly string[], shownMax = 3): string {
   const more = items.length - shownMax;
@@ -39,8 +36,8 @@ export function unreadable(rows: readonly UnreadableRow[]): string {
 export function killed(kill: Kill, references: readonly string[], endedPercent: number): string {
   const { worker, leases, jobIds } = kill;
   return `  ${styled('red', '✗')} SIGKILL to ${styled('bold', worker.child.name)} (pid ${worker.child.pid}) at ${endedPercent}%: `
-    + `it left ${plural(jobIds.length, 'job')} in ${plural(leases.length, 'lease')},\n`
-    + `    ${leases.length === 1 ? 'lease' : 'leases'} ${few(leases.map(({ leaseId }) => leaseId))},\n    ${few(references)}`;
+    + `it left ${plural(jobIds.length, 'job')} in ${plural(leases.length, 'lease')}.\n`
+    + `    leases: ${few(leases.map(({ leaseId }) => leaseId))}\n    jobs: ${few(references)}`;
 }
 
 export function replaced(kill: Kill, successor: Child): string {
@@ -50,7 +47,7 @@ export function replaced(kill: Kill, successor: Child): string {
 /** "demo-1 did 120 of the jobs, demo-3 80" */
 function byWorker(redeliveries: readonly Redelivery[]): string {
   const counts = new Map<string, number>();
-  for (const { worker } of redeliveries) counts.set(shortName(worker), (counts.get(shortName(worker)) ?? 0) + 1);
+  for (const { worker } of redeliveries) counts.set(worker ?? 'nobody', (counts.get(worker ?? 'nobody') ?? 0) + 1);
   return [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([worker, count], index) => `${worker} ${index === 0 ? `did ${number(count)} of the jobs` : number(count)}`).join(', ');
 }
@@ -75,7 +72,7 @@ export function redelivered(kill: Kill, redeliveries: readonly Redelivery[], exp
 export function redeliveryList(kill: Kill, redeliveries: readonly Redelivery[]): string {
   const leaseOf = new Map(kill.leases.flatMap(({ leaseId, jobIds }) => jobIds.map((jobId) => [jobId, leaseId])));
   const lines = redeliveries.map(({ jobId, reference, line, attempt, worker, outcome, capturedBefore }) =>
-    [jobId, JSON.stringify(reference), line, leaseOf.get(jobId), shortName(worker), attempt, outcome, capturedBefore].join(','));
+    [jobId, JSON.stringify(reference), line, leaseOf.get(jobId), worker, attempt, outcome, capturedBefore].join(','));
   return `${['job_id,reference,line,lease_left,ended_by,attempt,outcome,captured_before_the_kill', ...lines].join('\n')}\n`;
 }
 
