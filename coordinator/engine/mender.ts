@@ -8,7 +8,7 @@ import { decide, proves, type Decision, type Move, type Proof, type Writes } fro
 import { ReceiptStatus } from './messages.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Sweeper } from './sweeper.ts';
-import type { RetryPolicy } from '../types.ts';
+import type { NewJob, RetryPolicy } from '../types.ts';
 
 /** Moves of one flush. */
 const FLUSH_MOVES_MAX = 2_000;
@@ -56,6 +56,8 @@ export interface Returned {
   ready: { queueId: number; priority: number; positionMin: bigint }[];
   /** Milliseconds until the earliest delayed one is due; undefined: none was delayed. */
   delayMs: number | undefined;
+  /** When the earliest follow-up job with a time of its own is due, by the database's clock; undefined: there is none. */
+  runAtMs: number | undefined;
 }
 
 /**
@@ -192,7 +194,7 @@ export class Mender {
 
   /** Writes them together; what the database refuses is rolled back to its savepoint and split. */
   async #write(run: TransactionRun, leases: Map<bigint, LockedLease>, decided: Decided[]): Promise<Returned> {
-    const returned: Returned = { ready: [], delayMs: undefined };
+    const returned: Returned = { ready: [], delayMs: undefined, runAtMs: undefined };
     const alone = decided.filter(({ move }) => move.kind === 'succeed' && move.followUps.length > 0);
     const together = decided.filter((item) => !alone.includes(item));
     if (together.length > 0) {
@@ -234,7 +236,7 @@ export class Mender {
         throw new Error(`The job ${item.jobId} got its outcome from elsewhere.`);
       }
       if (item.move.kind === 'succeed' && item.move.followUps.length > 0) {
-        await this.#store.submitFollowUps(run, await this.#queues.rows(item.move.followUps));
+        await this.#followUp(run, item.move.followUps, returned);
       }
     }
     for (const row of decisions.returns) {
@@ -244,8 +246,17 @@ export class Mender {
         returned.delayMs = Math.min(returned.delayMs ?? Infinity, row.delayMs);
       }
     }
-    if (decided.some(({ move }) => move.kind === 'succeed' && move.followUps.length > 0)) {
-      returned.delayMs = 0;
+  }
+
+  async #followUp(run: TransactionRun, jobs: NewJob[], returned: Returned): Promise<void> {
+    const rows = await this.#queues.rows(jobs);
+    const positionMin = await this.#store.submitFollowUps(run, rows);
+    for (const { job, queueId } of rows) {
+      if (job.runAtMs !== null) {
+        returned.runAtMs = Math.min(returned.runAtMs ?? Infinity, job.runAtMs);
+      } else if (positionMin !== null) {
+        returned.ready.push({ queueId, priority: job.priority, positionMin });
+      }
     }
   }
 
@@ -262,9 +273,7 @@ export class Mender {
         this.#sweeper.add(lease.leaseId);
       }
     }
-    if (flush.returned.ready.length > 0 || flush.returned.delayMs !== undefined) {
-      this.#returned(flush.returned);
-    }
+    this.#returned(flush.returned);
     for (const pending of group) {
       if (flush.busy.has(pending.request.leaseId)) {
         this.#again(pending);

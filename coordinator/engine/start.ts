@@ -209,10 +209,13 @@ export class RunningEngine implements Engine {
     }
   }
 
-  #returned({ ready, delayMs }: Returned): void {
+  #returned({ ready, delayMs, runAtMs }: Returned): void {
     this.#ready(ready, true);
     if (delayMs !== undefined) {
       this.scheduled(this.nowMs() + delayMs);
+    }
+    if (runAtMs !== undefined) {
+      this.scheduled(runAtMs);
     }
   }
 

@@ -129,12 +129,13 @@ export class Store {
   writeDecisions = writeDecisions;
   lockExpired = coordinators.lockExpired;
 
-  /** Jobs that are committed together with an outcome. An id that is taken by another job refuses both. */
-  async submitFollowUps(run: TransactionRun, rows: SubmitRow[]): Promise<void> {
-    const { takenIds } = await submitOneCaller(run, rows);
+  /** Jobs that are committed together with an outcome. Returns their lowest position in ready. An id that is taken by another job refuses both. */
+  async submitFollowUps(run: TransactionRun, rows: SubmitRow[]): Promise<bigint | null> {
+    const { takenIds, positionMin } = await submitOneCaller(run, rows);
     if (takenIds.length > 0) {
       throw new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN', `The follow-up job ${takenIds[0]} exists with another queue or type.`);
     }
+    return positionMin;
   }
 
   createQueues(names: string[]): Promise<QueueSettings[]> {
