@@ -1,5 +1,6 @@
 /** What a person who typed `npm start` sees: where things are, and what to type next. */
-export function banner({ grpcAddress, httpAddress, dataFolder }: { grpcAddress: string; httpAddress: string; dataFolder: string | undefined }): string {
+export function banner(places: { grpcAddress: string; httpAddress: string; dataFolder: string | undefined }): string {
+  const { grpcAddress, httpAddress, dataFolder } = places;
   const lines = [
     'Skiplease is ready.',
     '',

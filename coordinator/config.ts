@@ -46,7 +46,8 @@ interface Setting<T> extends SettingDescription {
 /** Every setting there is. coordinator/README.md shows this table; a test compares the two. */
 const SETTINGS = {
   databaseUrl: text('DATABASE_URL', '', 'a postgresql:// URL', databaseUrl(),
-    'The PostgreSQL (15 or newer) to keep everything in, reached directly and not through a pooler. Empty: one is started here, in the data folder.'),
+    'The PostgreSQL (15 or newer) to keep everything in, reached directly and not through a pooler. '
+      + 'Empty: one is started here, in the data folder.'),
   grpcAddress: text('SKIPLEASE_GRPC_ADDRESS', '127.0.0.1:7420', 'host:port', listenAddress(),
     'Where gRPC is served. Port 0 takes any free one.'),
   httpAddress: text('SKIPLEASE_HTTP_ADDRESS', '127.0.0.1:7421', 'host:port', listenAddress(),

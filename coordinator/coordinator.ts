@@ -30,8 +30,10 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   const metrics = createMetrics();
   const statuses = new StatusMapper(log, metrics.error);
   let notReady = (): string | undefined => 'starting';
-  const http = await shutdown.step('http', () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady() }), (server) => server.stop());
-  const server = await shutdown.step('gRPC', () => bindServer(settings.grpcAddress, statuses, settings.receiveBytesMax), (bound) => bound.stop(LAST_CALLS_MS));
+  const http = await shutdown.step('http',
+    () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady() }), (server) => server.stop());
+  const server = await shutdown.step('gRPC',
+    () => bindServer(settings.grpcAddress, statuses, settings.receiveBytesMax), (bound) => bound.stop(LAST_CALLS_MS));
   const database = await openDatabase(settings, log, shutdown);
   await migrate(database.url).catch((error: unknown) => {
     throw cannotUse(database.url, error);
@@ -80,7 +82,8 @@ function cannotUse(databaseUrl: string, error: unknown): unknown {
   const { host, pathname } = new URL(databaseUrl);
   const { code } = error as { code?: string };
   return new SkipleaseError('UNAVAILABLE', 'DATABASE_UNREACHABLE',
-    `Cannot use the PostgreSQL database ${host}${pathname}: ${error.message || code}. Check that it runs and that DATABASE_URL is right.`, { cause: error });
+    `Cannot use the PostgreSQL database ${host}${pathname}: ${error.message || code}. `
+      + 'Check that it runs and that DATABASE_URL is right.', { cause: error });
 }
 
 function startEngine(

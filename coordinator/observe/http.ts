@@ -37,7 +37,8 @@ export async function startHttp(address: ListenAddress, dependencies: HttpDepend
   };
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, { metrics, notReady }: HttpDependencies): Promise<void> {
+async function answer(request: IncomingMessage, response: ServerResponse, dependencies: HttpDependencies): Promise<void> {
+  const { metrics } = dependencies;
   const path = request.url?.split('?', 1)[0];
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     reply(response, 405, 'GET only\n');
@@ -46,7 +47,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, { metr
   } else if (path === '/healthz') {
     reply(response, 200, 'alive\n');
   } else if (path === '/readyz') {
-    const reason = notReady();
+    const reason = dependencies.notReady();
     reply(response, reason === undefined ? 200 : 503, `${reason ?? 'ready'}\n`);
   } else {
     reply(response, 404, 'Nothing here. Try /metrics, /healthz or /readyz.\n');

@@ -52,7 +52,8 @@ export function createMetrics() {
   const completed = counter('completed_jobs_total', ['queue', 'outcome'],
     'Jobs whose hold ended by a report or a cancel: succeeded, failed (for good), retried, released, snoozed, cancelled.');
   const expired = counter('expired_jobs_total', ['queue'], 'Jobs whose lease ran out; each spent an attempt.');
-  const released = counter('released_jobs_total', ['queue'], 'Jobs that never reached a worker, or came back unstarted without a report; no attempt spent.');
+  const released = counter('released_jobs_total', ['queue'],
+    'Jobs that never reached a worker, or came back unstarted without a report; no attempt spent.');
   const receipts = counter('receipts_total', ['status'], 'Receipts by job: accepted, duplicate, lease_lost, cancelled, invalid.');
   const statements = counter('statements_total', ['statement'], 'Statements sent to PostgreSQL on the hot path, by name.');
   const commits = counter('commits_total', ['statement'], 'Transactions committed on the hot path, by what they were for.');
@@ -70,8 +71,10 @@ export function createMetrics() {
   gauge('sessions', 'Open streams of workers on this coordinator.', (from) => from.sessions());
   gauge('window_jobs', 'Jobs that the sessions of this coordinator may hold, in all.', (from) => from.windowJobs());
   gauge('held_jobs', 'Jobs that the sessions of this coordinator hold.', (from) => from.heldJobs());
-  queueGauge('ready_jobs', 'Jobs that wait for a worker (counted up to 50,000). The same on every coordinator: do not sum.', (sample) => sample.ready);
-  queueGauge('leased_jobs', 'Jobs that workers hold (counted up to 50,000). The same on every coordinator: do not sum.', (sample) => sample.leased);
+  queueGauge('ready_jobs', 'Jobs that wait for a worker (counted up to 50,000). The same on every coordinator: do not sum.',
+    (sample) => sample.ready);
+  queueGauge('leased_jobs', 'Jobs that workers hold (counted up to 50,000). The same on every coordinator: do not sum.',
+    (sample) => sample.leased);
   queueGauge('scheduled_jobs', 'Jobs that wait for their time, among the 50,000 due next. The same on every coordinator: do not sum.',
     (sample) => sample.scheduled);
   queueGauge('oldest_ready_age_seconds', 'How long the oldest ready job has waited; absent when none waits.',

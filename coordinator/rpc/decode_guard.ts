@@ -13,7 +13,7 @@ class Unreadable {
 }
 
 /** Methods of one service, by name: what grpc.Server.addService takes. */
-export type Methods = Record<string, MethodDefinition<any, any>>;
+export type Methods = Record<string, MethodDefinition<unknown, unknown>>;
 
 /**
  * grpc-js ends a call with INTERNAL when its request does not decode (truncated, a Duration of 2^60 seconds), and a
@@ -25,12 +25,12 @@ export function guardDecoding<Service extends object>(service: Service, receiveB
     ...method,
     requestDeserialize: (bytes: Buffer) => {
       if (bytes.byteLength > receiveBytesMax) {
-        return new Unreadable(new SkipleaseError('RESOURCE_EXHAUSTED', 'MESSAGE_TOO_LARGE',
-          `The message is ${bytes.byteLength} bytes long: at most ${receiveBytesMax} are accepted. Send less at once.`,
-          { violations: [{ field: '', description: `the message is ${bytes.byteLength} bytes long: at most ${receiveBytesMax} are accepted` }] }));
+        const description = `the message is ${bytes.byteLength} bytes long: at most ${receiveBytesMax} are accepted`;
+        return new Unreadable(new SkipleaseError('RESOURCE_EXHAUSTED', 'MESSAGE_TOO_LARGE', `${description}; send less at once`,
+          { violations: [{ field: '', description }] }));
       }
       try {
-        return method.requestDeserialize(bytes) as unknown;
+        return method.requestDeserialize(bytes);
       } catch (error) {
         return new Unreadable(invalidArgument([{ field: '', description: `the message cannot be decoded: ${(error as Error).message}` }]));
       }

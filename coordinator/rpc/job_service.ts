@@ -1,4 +1,6 @@
-import { CancelOutcome, JobServiceService, RetryOutcome, StreamSubmitJobsResponse, SubmitJobResponse, SubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import {
+  CancelOutcome, JobServiceService, RetryOutcome, StreamSubmitJobsResponse, SubmitJobResponse, SubmitJobsResponse,
+} from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { JobServiceServer, ListJobsRequest, ListJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -19,7 +21,8 @@ import type { StatusMapper } from './status.ts';
 import { streamSubmit } from './stream_submit.ts';
 import { timestampMs } from './time.ts';
 import type { UnaryCalls } from './unary.ts';
-import { checkJob, checkJobId, checkJobIds, checkJobs, checkQueueName, noSuchJob } from './validate.ts';
+import { checkJobId, checkJobIds, checkQueueName, noSuchJob } from './check_names.ts';
+import { checkJob, checkJobs } from './validate.ts';
 import type { JobWatcher } from './watch.ts';
 
 const PAGE_SIZE = 50;
@@ -36,7 +39,7 @@ export interface JobServiceDependencies {
   calls: UnaryCalls;
   watcher: JobWatcher;
   /** Jobs were cancelled: for the metrics. */
-  cancelled(queue: string, count: number): void;
+  cancelled: (queue: string, count: number) => void;
 }
 
 export const jobServiceDefinition = viewResponses(JobServiceService, {
@@ -44,7 +47,8 @@ export const jobServiceDefinition = viewResponses(JobServiceService, {
 });
 
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
-export function jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher, cancelled }: JobServiceDependencies): JobServiceServer {
+export function jobService(dependencies: JobServiceDependencies): JobServiceServer {
+  const { engine, pool, payloadBytesMax, statuses, calls, watcher, cancelled } = dependencies;
   const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
   return {
     submitJob: calls.handler(async ({ job }) => {
@@ -138,7 +142,10 @@ async function list(pool: Pool, request: ListJobsRequest): Promise<ListJobsRespo
 
 function checkReason(reason: string): string {
   if (reason.length > REASON_CHARACTERS_MAX || reason.includes('\0')) {
-    throw invalidArgument([{ field: 'reason', description: `is ${reason.length} characters long: at most ${REASON_CHARACTERS_MAX}, none of them null, are accepted` }]);
+    throw invalidArgument([{
+      field: 'reason',
+      description: `is ${reason.length} characters long: at most ${REASON_CHARACTERS_MAX}, none of them null, are accepted`,
+    }]);
   }
   return reason;
 }

@@ -28,7 +28,8 @@ export function storedContent(payload: Payload | undefined, bytesMax: number, fi
   if (content === undefined || content.$case === 'data') {
     const bytes = content?.value ?? NOTHING;
     if (given !== '' && (given.length > CONTENT_TYPE_CHARACTERS_MAX || !CONTENT_TYPE_FORM.test(given))) {
-      violations.push({ field: `${field}.content_type`, description: `must be at most ${CONTENT_TYPE_CHARACTERS_MAX} printable ASCII characters` });
+      const description = `must be at most ${CONTENT_TYPE_CHARACTERS_MAX} printable ASCII characters`;
+      violations.push({ field: `${field}.content_type`, description });
     }
     checkLength(bytes.byteLength, bytesMax, content === undefined ? field : `${field}.data`, violations);
     return { bytes, contentType: given === '' || given === 'application/octet-stream' ? null : given };
@@ -36,9 +37,10 @@ export function storedContent(payload: Payload | undefined, bytesMax: number, fi
   if (given !== '' && given !== JSON_TYPE) {
     violations.push({ field: `${field}.content_type`, description: `must be empty or ${JSON_TYPE} with json and json_text` });
   }
-  const text = content.$case === 'json' ? structText(content.value ?? {}, `${field}.json`, violations) : checkedText(content.value, `${field}.json_text`, violations);
+  const part = content.$case === 'json' ? `${field}.json` : `${field}.json_text`;
+  const text = content.$case === 'json' ? structText(content.value ?? {}, part, violations) : checkedText(content.value, part, violations);
   const bytes = Buffer.from(text, 'utf8');
-  checkLength(bytes.byteLength, bytesMax, content.$case === 'json' ? `${field}.json` : `${field}.json_text`, violations);
+  checkLength(bytes.byteLength, bytesMax, part, violations);
   return { bytes, contentType: JSON_TYPE };
 }
 

@@ -11,7 +11,7 @@ import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
 import { checkQueueSettings } from './queue_settings.ts';
 import { toDuration } from './time.ts';
 import type { UnaryCalls } from './unary.ts';
-import { checkQueueName, noSuchQueue } from './validate.ts';
+import { checkQueueName, noSuchQueue } from './check_names.ts';
 
 const PAGE_SIZE = 100;
 const PAGE_SIZE_MAX = 1_000;

@@ -29,7 +29,7 @@ export interface ServiceDependencies {
   pool: Pool;
   payloadBytesMax: number;
   /** Jobs were cancelled: for the metrics. */
-  cancelled(queue: string, count: number): void;
+  cancelled: (queue: string, count: number) => void;
   /** WorkerService.Lease: rpc/lease_stream.ts. */
   lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
 }

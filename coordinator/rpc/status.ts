@@ -30,8 +30,12 @@ const MESSAGE_CHARACTERS_MAX = 1_000;
 /** What a client is told to wait when the database is away. */
 const DATABASE_RETRY_MS = 1_000;
 
-const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT']);
-const CONNECTION_MESSAGES = /^(Connection terminated|Query read timeout|timeout expired|Client has encountered a connection error|Client was closed)/;
+const CONNECTION_CODES = new Set([
+  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT',
+]);
+/** pg has no codes for what befell its connection. */
+const CONNECTION_MESSAGES =
+  /^(Connection terminated|Query read timeout|timeout expired|Client has encountered a connection error|Client was closed)/;
 
 /** What grpc-js ends a call with. */
 export interface CallStatus {
@@ -64,11 +68,13 @@ export class StatusMapper {
     if (known === undefined) {
       this.#count('UNEXPECTED');
       this.#log.error({ err: error, method, event: 'unexpected_error' }, 'a call failed in a way that nobody foresaw');
-      return statusOf(new SkipleaseError('INTERNAL', 'UNEXPECTED', 'Something unforeseen went wrong. The coordinator\'s log says more.'));
+      return statusOf(new SkipleaseError('INTERNAL', 'UNEXPECTED', 'Something unforeseen went wrong: see the coordinator\'s log.'));
     }
     if (known.code === 'INTERNAL' || known.code === 'UNAVAILABLE') {
       this.#count(known.reason);
-      this.#log[known.code === 'INTERNAL' ? 'error' : 'warn']({ err: error, method, event: 'call_failed', reason: known.reason }, 'a call failed');
+      // While the database is away every call fails: the heartbeat says so once, and the metrics count.
+      const level = known.code === 'INTERNAL' ? 'error' : 'debug';
+      this.#log[level]({ err: error, method, event: 'call_failed', reason: known.reason }, 'a call failed');
     }
     return statusOf(known);
   }

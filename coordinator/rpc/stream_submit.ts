@@ -22,7 +22,9 @@ type Call = ServerDuplexStream<StreamSubmitJobsRequest, StreamSubmitJobsResponse
  * StreamSubmitJobs: chunks are submitted as they arrive, so that those of many streams share a commit, and answered in the
  * order of their arrival. With too many on the way the stream is not read; when its answers are not read, neither.
  */
-export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidiStreamingCall<StreamSubmitJobsRequest, StreamSubmitJobsResponse> {
+export function streamSubmit(
+  dependencies: StreamSubmitDependencies,
+): handleBidiStreamingCall<StreamSubmitJobsRequest, StreamSubmitJobsResponse> {
   return (call) => {
     const answers: Promise<StreamSubmitJobsResponse>[] = [];
     let ended = false;
@@ -35,7 +37,7 @@ export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidi
         if (!(await write(call, answer))) {
           return;
         }
-        answers.shift();
+        void answers.shift();
         call.resume();
       }
       answering = false;
@@ -45,7 +47,7 @@ export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidi
     };
     const goOn = () => {
       if (!answering) {
-        answerAll().catch((error: unknown) => call.emit('error', dependencies.statuses.forCall(error, call.getPath())));
+        void answerAll().catch((error: unknown) => call.emit('error', dependencies.statuses.forCall(error, call.getPath())));
       }
     };
     call.on('data', (request: StreamSubmitJobsRequest) => {
@@ -65,7 +67,9 @@ export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidi
 }
 
 /** Never rejects: a refused chunk is answered, and the stream goes on. */
-async function submitChunk({ engine, rules, statuses }: StreamSubmitDependencies, call: Call, request: StreamSubmitJobsRequest): Promise<StreamSubmitJobsResponse> {
+async function submitChunk(
+  { engine, rules, statuses }: StreamSubmitDependencies, call: Call, request: StreamSubmitJobsRequest,
+): Promise<StreamSubmitJobsResponse> {
   const { chunk } = request;
   try {
     const jobs = checkJobs(request.jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });

@@ -1,6 +1,6 @@
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { NewJob } from '../types.ts';
-import { invalidArgument, SkipleaseError } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
 import { newJobId, parseUuid, uuidTimeMs } from './ids.ts';
 import { isName, NAME_WORDS } from './names.ts';
@@ -104,7 +104,9 @@ function isPlainData(spec: JobSpec, rules: JobRules): spec is PlainData {
 const VERSION_AT = 14;
 const VARIANT_AT = 19;
 
-function givenId(given: string, nowMs: number, fieldAt: (index: number) => string, index: number, violations: FieldViolation[]): string {
+function givenId(
+  given: string, nowMs: number, fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
+): string {
   const id = parseUuid(given);
   if (id === undefined || id[VERSION_AT] !== '7' || !'89ab'.includes(id[VARIANT_AT]!)) {
     violations.push({ field: `${fieldAt(index)}.id`,
@@ -120,7 +122,9 @@ function givenId(given: string, nowMs: number, fieldAt: (index: number) => strin
   return id;
 }
 
-function checkName(name: string, fieldAt: (index: number) => string, index: number, field: 'queue' | 'type', violations: FieldViolation[]): boolean {
+function checkName(
+  name: string, fieldAt: (index: number) => string, index: number, field: 'queue' | 'type', violations: FieldViolation[],
+): boolean {
   if (isName(name)) {
     return true;
   }
@@ -135,7 +139,9 @@ function runAtMs(start: NonNullable<JobSpec['start']>, nowMs: number, field: str
   return ms === undefined || ms <= nowMs ? null : ms;
 }
 
-function headersText(headers: Record<string, string>, fieldAt: (index: number) => string, index: number, violations: FieldViolation[]): string | null {
+function headersText(
+  headers: Record<string, string>, fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
+): string | null {
   let count = 0;
   let bytes = 0;
   for (const key in headers) {
@@ -143,7 +149,8 @@ function headersText(headers: Record<string, string>, fieldAt: (index: number) =
     count += 1;
     bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
     if (key === '' || key.includes('\0') || value.includes('\0')) {
-      violations.push({ field: `${fieldAt(index)}.headers`, description: 'a header needs a name, and neither name nor value may have a null character' });
+      violations.push({ field: `${fieldAt(index)}.headers`,
+        description: 'a header needs a name, and neither name nor value may have a null character' });
     }
   }
   if (count === 0) {
@@ -154,49 +161,4 @@ function headersText(headers: Record<string, string>, fieldAt: (index: number) =
       description: `${count} headers of ${bytes} bytes: at most ${HEADERS_MAX} and ${HEADERS_BYTES_MAX} bytes are accepted` });
   }
   return JSON.stringify(headers);
-}
-
-/** Ids of jobs in a request: `field` such as `job_ids`; INVALID_ARGUMENT for what is no UUID, or for too many or none. */
-export function checkJobIds(given: string[], max: number, field: string): string[] {
-  if (given.length < 1 || given.length > max) {
-    throw invalidArgument([{ field, description: `has ${given.length} ids: 1 to ${max} are accepted` }]);
-  }
-  const violations: FieldViolation[] = [];
-  const ids = given.map((text, index) => {
-    const id = parseUuid(text);
-    if (id === undefined && violations.length < VIOLATIONS_MAX) {
-      violations.push({ field: `${field}[${index}]`, description: `${JSON.stringify(text.slice(0, 50))} is not a job's id (a UUID)` });
-    }
-    return id ?? '';
-  });
-  if (violations.length > 0) {
-    throw invalidArgument(violations);
-  }
-  return ids;
-}
-
-/** One id of a job; INVALID_ARGUMENT for what is no UUID. */
-export function checkJobId(given: string, field = 'job_id'): string {
-  const id = parseUuid(given);
-  if (id === undefined) {
-    throw invalidArgument([{ field, description: given === '' ? 'is missing' : `${JSON.stringify(given.slice(0, 50))} is not a job's id (a UUID)` }]);
-  }
-  return id;
-}
-
-/** A queue's name in a request; INVALID_ARGUMENT for what cannot be one. */
-export function checkQueueName(name: string, field = 'queue'): string {
-  if (!isName(name)) {
-    throw invalidArgument([{ field, description: NAME_WORDS }]);
-  }
-  return name;
-}
-
-export function noSuchQueue(name: string): SkipleaseError {
-  return new SkipleaseError('NOT_FOUND', 'QUEUE_NOT_FOUND', `There is no queue ${JSON.stringify(name)}: it comes into being at its first submit.`,
-    { metadata: { queue: name } });
-}
-
-export function noSuchJob(id: string): SkipleaseError {
-  return new SkipleaseError('NOT_FOUND', 'JOB_NOT_FOUND', `There is no job ${id}.`, { metadata: { job_id: id } });
 }

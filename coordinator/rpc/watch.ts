@@ -7,7 +7,7 @@ import { lookAtJobs } from '../store/look_at_jobs.ts';
 import type { Pool } from '../store/pool.ts';
 import { fullJob } from './job_messages.ts';
 import type { StatusMapper } from './status.ts';
-import { checkJobId, noSuchJob } from './validate.ts';
+import { checkJobId, noSuchJob } from './check_names.ts';
 import { write } from './writing.ts';
 
 /** How often all watched jobs are looked at, with one statement. */
@@ -72,7 +72,8 @@ export class JobWatcher {
       throw shuttingDown();
     }
     if (this.#watches.size >= WATCHES_MAX) {
-      throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_WATCHES', `${WATCHES_MAX} jobs are watched here already.`, { retryAfterMs: LOOK_AGAIN_MS });
+      throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_WATCHES', `${WATCHES_MAX} jobs are watched here already.`,
+        { retryAfterMs: LOOK_AGAIN_MS });
     }
   }
 
@@ -174,5 +175,6 @@ export class JobWatcher {
 }
 
 function shuttingDown(): SkipleaseError {
-  return new SkipleaseError('UNAVAILABLE', 'SHUTTING_DOWN', 'This coordinator is going away: ask another one.', { retryAfterMs: LOOK_AGAIN_MS });
+  return new SkipleaseError('UNAVAILABLE', 'SHUTTING_DOWN', 'This coordinator is going away: ask another one.',
+    { retryAfterMs: LOOK_AGAIN_MS });
 }

@@ -11,7 +11,7 @@ import { UUID_MIN } from './ids.ts';
 import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
 import { viewResponses } from './serialize.ts';
 import type { UnaryCalls } from './unary.ts';
-import { checkQueueName } from './validate.ts';
+import { checkQueueName } from './check_names.ts';
 
 const PAGE_SIZE = 100;
 const PAGE_SIZE_MAX = 1_000;

@@ -74,7 +74,8 @@ export async function cancelJobs(
 
 /** One transaction for all; when somebody holds a lock for too long, one for each, so that only the locked one waits. */
 async function cancelWhereTheyAre(
-  pool: Pool, ids: string[], reason: string, outcomes: Map<string, CancelledJob['outcome']>, committed: (commit: CancelCommit) => void,
+  pool: Pool, ids: string[], reason: string,
+  outcomes: Map<string, CancelledJob['outcome']>, committed: (commit: CancelCommit) => void,
 ): Promise<string[]> {
   try {
     const { cancelled, final, unknown, commit } = await pool.transaction((transaction) => tryOnce(transaction, ids, reason));
@@ -103,8 +104,8 @@ async function cancelWhereTheyAre(
 async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
   const found = await transaction.any(sql.type(placed)`
     with wanted as materialized (select id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
-    select place.id, state, queue_id as "queueId", q.name as queue, priority, ready_position::text as position, attempt, lease_id::text as "leaseId",
-           lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId"
+    select place.id, state, queue_id as "queueId", q.name as queue, priority, ready_position::text as position, attempt,
+           lease_id::text as "leaseId", lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId"
       from place join skiplease.queue q on q.id = queue_id`);
   const known = new Set(found.map(({ id }) => id));
   const held = await lockHeld(transaction, found.filter(({ leaseId }) => leaseId !== null));
@@ -179,7 +180,9 @@ async function takeWaiting(transaction: Queryable, jobs: Placed[]): Promise<Plac
 }
 
 /** The outcome's key decides; only what was inserted is cancelled. */
-async function end(transaction: Queryable, jobs: { id: string; leaseId: string | null; attempt: number }[], reason: string): Promise<Set<string>> {
+async function end(
+  transaction: Queryable, jobs: { id: string; leaseId: string | null; attempt: number }[], reason: string,
+): Promise<Set<string>> {
   if (jobs.length === 0) {
     return new Set();
   }

@@ -42,7 +42,8 @@ export async function getJobs(pool: Queryable, ids: string[]): Promise<FullJobRo
     select ${JOB_COLUMNS},
            j.payload, j.content_type as "contentType", o.result, o.result_type as "resultType",
            coalesce(h.attempts, '[]') as attempts,
-           g.percent, g.note, date_part('epoch', g.updated_at) * 1000 as "progressAtMs", g.checkpoint is not null as "hasCheckpoint", ${MARK} as mark
+           g.percent, g.note, date_part('epoch', g.updated_at) * 1000 as "progressAtMs",
+           g.checkpoint is not null as "hasCheckpoint", ${MARK} as mark
       from place p ${JOB_JOINS}
       cross join lateral (select payload, content_type from skiplease.job where id = p.id offset 0) j
       left join lateral (select result, result_type from skiplease.outcome where job_id = p.id offset 0) o on true

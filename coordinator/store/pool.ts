@@ -1,6 +1,5 @@
-import { createDriverFactory, createPool, createSqlTag } from 'slonik';
+import { BackendTerminatedError, createDriverFactory, createPool, createSqlTag } from 'slonik';
 import type { CommonQueryMethods, DatabasePool, Interceptor } from 'slonik';
-import { BackendTerminatedError } from 'slonik';
 import { z } from 'zod';
 import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import { connect } from './connection.ts';

@@ -3,9 +3,11 @@ import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { SubmitJobRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
@@ -46,7 +48,7 @@ async function goodClient(queue: string): Promise<void> {
 }
 
 /** The attack again and again, until the good client is through: it must not notice. */
-function attack(name: string, run: (t: import('ava').ExecutionContext) => Promise<void>): void {
+function attack(name: string, run: (t: ExecutionContext) => Promise<void>): void {
   test.serial(`${name}: refused, and nobody else notices`, async (t) => {
     let through = false;
     const good = goodClient(`good-${newJobId(Date.now())}`).then(() => {
@@ -69,7 +71,8 @@ interface Expected {
   says?: string;
 }
 
-function matches(t: import('ava').ExecutionContext, refusal: Refusal, { code = status.INVALID_ARGUMENT, reason = 'INVALID_FIELD', field, says = '' }: Expected): void {
+function matches(t: ExecutionContext, refusal: Refusal, expected: Expected): void {
+  const { code = status.INVALID_ARGUMENT, reason = 'INVALID_FIELD', field, says = '' } = expected;
   t.is(refusal.code, code, refusal.message);
   t.is(refusal.reason, reason);
   t.is(refusal.domain, 'skiplease');
@@ -77,7 +80,7 @@ function matches(t: import('ava').ExecutionContext, refusal: Refusal, { code = s
   t.true(refusal.violations[0]!.description.includes(says), refusal.violations[0]!.description);
 }
 
-const submitOne = (fields: Partial<JobSpec>) => refused(call(rpc.jobs, rpc.jobs.submitJob, { job: jobSpec(fields) }));
+const submitOne = (fields: Partial<JobSpec>) => refused(call(rpc.jobs, 'submitJob', { job: jobSpec(fields) }));
 
 for (const [name, fields, expected] of [
   ['an empty queue name', { queue: '' }, { field: 'job.queue', says: '1 to 128' }],
@@ -102,23 +105,23 @@ for (const [name, fields, expected] of [
 
 attack('too many jobs at once, and none', async (t) => {
   const small = jobSpec({ queue: 'q', type: 't' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.submitJobs, { jobs: Array.from({ length: 10_001 }, () => small) })), { field: 'jobs', says: '1 to 10000' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.submitJobs, { jobs: [] })), { field: 'jobs', says: '1 to 10000' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.submitJob, { job: undefined })), { field: 'job', says: 'missing' });
+  matches(t, await refused(call(rpc.jobs, 'submitJobs', { jobs: Array.from({ length: 10_001 }, () => small) })), { field: 'jobs', says: '1 to 10000' });
+  matches(t, await refused(call(rpc.jobs, 'submitJobs', { jobs: [] })), { field: 'jobs', says: '1 to 10000' });
+  matches(t, await refused(call(rpc.jobs, 'submitJob', { job: undefined })), { field: 'job', says: 'missing' });
 });
 
 attack('ten thousand bad jobs at once', async (t) => {
-  const refusal = await refused(call(rpc.jobs, rpc.jobs.submitJobs, { jobs: Array.from({ length: 10_000 }, () => jobSpec({ queue: '' })) }));
+  const refusal = await refused(call(rpc.jobs, 'submitJobs', { jobs: Array.from({ length: 10_000 }, () => jobSpec({ queue: '' })) }));
   matches(t, refusal, { field: 'jobs[0].queue' });
   t.true(refusal.violations.length <= 100, 'what is told stays small enough for trailers');
 });
 
 attack('a message over the limit', async (t) => {
   const jobs = Array.from({ length: 150 }, () => jobSpec({ payload: data('x'.repeat(9_000)) }));
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.submitJobs, { jobs })),
+  matches(t, await refused(call(rpc.jobs, 'submitJobs', { jobs })),
     { code: status.RESOURCE_EXHAUSTED, reason: 'MESSAGE_TOO_LARGE', field: '', says: 'at most 1000000' });
   const far = Array.from({ length: 1_000 }, () => jobs[0]!);
-  const refusal = await refused(call(rpc.jobs, rpc.jobs.submitJobs, { jobs: far }));
+  const refusal = await refused(call(rpc.jobs, 'submitJobs', { jobs: far }));
   t.is(refusal.code, status.RESOURCE_EXHAUSTED);
   t.regex(refusal.message, /larger than max/);
 });
@@ -163,7 +166,7 @@ attack('a stream whose messages cannot be decoded', async (t) => {
 attack('bad chunks on a submit stream', async (t) => {
   const stream = rpc.jobs.streamSubmitJobs();
   const codes: (number | undefined)[] = [];
-  stream.on('data', ({ error }) => codes.push(error?.code));
+  stream.on('data', ({ error }: StreamSubmitJobsResponse) => codes.push(error?.code));
   const ended = new Promise((resolve) => {
     stream.on('status', resolve);
   });
@@ -181,21 +184,21 @@ attack('bad page tokens, sizes and filters', async (t) => {
     [{ pageToken: 'x'.repeat(10_000) }, 'page_token'], [{ pageToken: '\0' }, 'page_token'], [{ pageToken: Buffer.from('[1,2]').toString('base64url') }, 'page_token'],
     [{ pageSize: -5 }, 'page_size'], [{ pageSize: 2_147_483_647 }, 'page_size'], [{ queue: "'; drop table job; --" }, 'queue'], [{ state: -5 as JobState }, 'state'],
   ] as const) {
-    matches(t, await refused(call(rpc.jobs, rpc.jobs.listJobs, { ...list, ...changes })), { field });
+    matches(t, await refused(call(rpc.jobs, 'listJobs', { ...list, ...changes })), { field });
   }
-  matches(t, await refused(call(rpc.queues, rpc.queues.listQueues, { pageSize: 0, pageToken: 'zzz' })), { field: 'page_token' });
-  matches(t, await refused(call(rpc.workers, rpc.workers.listWorkers, { queue: '', pageSize: 1_001, pageToken: '' })), { field: 'page_size', says: '1 to 1000' });
-  matches(t, await refused(call(rpc.workers, rpc.workers.listLeases, { queue: '', workerId: 'w\0', pageSize: 0, pageToken: '' })), { field: 'worker_id' });
+  matches(t, await refused(call(rpc.queues, 'listQueues', { pageSize: 0, pageToken: 'zzz' })), { field: 'page_token' });
+  matches(t, await refused(call(rpc.workers, 'listWorkers', { queue: '', pageSize: 1_001, pageToken: '' })), { field: 'page_size', says: '1 to 1000' });
+  matches(t, await refused(call(rpc.workers, 'listLeases', { queue: '', workerId: 'w\0', pageSize: 0, pageToken: '' })), { field: 'worker_id' });
 });
 
 attack('jobs and queues that do not exist', async (t) => {
   const id = newJobId(Date.now());
-  t.like(await refused(call(rpc.jobs, rpc.jobs.getJob, { jobId: id })), { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
-  t.like(await refused(call(rpc.queues, rpc.queues.pauseQueue, { queue: 'nobody-knows-it' })), { code: status.NOT_FOUND, reason: 'QUEUE_NOT_FOUND' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.getJob, { jobId: '../../etc/passwd' })), { field: 'job_id' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: Array.from({ length: 1_001 }, () => id), reason: '' })), { field: 'job_ids', says: '1 to 1000' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: [id], reason: 'r'.repeat(201) })), { field: 'reason', says: 'at most 200' });
-  matches(t, await refused(call(rpc.jobs, rpc.jobs.retryJobs, { jobIds: [] })), { field: 'job_ids', says: '1 to 1000' });
+  t.like(await refused(call(rpc.jobs, 'getJob', { jobId: id })), { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
+  t.like(await refused(call(rpc.queues, 'pauseQueue', { queue: 'nobody-knows-it' })), { code: status.NOT_FOUND, reason: 'QUEUE_NOT_FOUND' });
+  matches(t, await refused(call(rpc.jobs, 'getJob', { jobId: '../../etc/passwd' })), { field: 'job_id' });
+  matches(t, await refused(call(rpc.jobs, 'cancelJobs', { jobIds: Array.from({ length: 1_001 }, () => id), reason: '' })), { field: 'job_ids', says: '1 to 1000' });
+  matches(t, await refused(call(rpc.jobs, 'cancelJobs', { jobIds: [id], reason: 'r'.repeat(201) })), { field: 'reason', says: 'at most 200' });
+  matches(t, await refused(call(rpc.jobs, 'retryJobs', { jobIds: [] })), { field: 'job_ids', says: '1 to 1000' });
 });
 
 attack('garbage bytes on both ports', async (t) => {
@@ -229,7 +232,7 @@ attack('clients that open streams and never read', async (t) => {
       stream.write({ chunk, jobs: [jobSpec({ queue: 'never-read' })] });
     }
   });
-  const { results } = await call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: ids, reason: '' });
+  const { results } = await call(rpc.jobs, 'cancelJobs', { jobIds: ids, reason: '' });
   t.is(results.length, 20);
   for (const stream of [...watches, ...submits]) {
     stream.on('error', () => {});

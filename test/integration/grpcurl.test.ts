@@ -18,14 +18,30 @@ test.before(async () => {
 });
 test.after.always(() => rpc?.stop());
 
+/** What is looked at of the messages that grpcurl prints as JSON. */
+interface Printed {
+  status?: string;
+  jobId?: string;
+  chunk?: number;
+  jobIds?: string[];
+  job?: { id: string; queue: string; state: string; maxAttempts: number; payload: object; result: object };
+  jobs?: { id: string; retriedAsJobId?: string }[];
+  queue?: { depth: { ready: number } };
+  welcome?: { leaseTtl: string; heartbeatInterval: string };
+  lease?: { token: string; number: number; queue: string; jobs: { id: string }[] };
+  alive?: { sequence: number };
+  receipt?: object;
+}
+
 /** Runs it and reads what it printed: JSON messages, one after the other. */
-async function run(parameters: string[], input = ''): Promise<{ code: number; messages: any[]; stdout: string; stderr: string }> {
+async function run(parameters: string[], input = ''): Promise<{ code: number; messages: Printed[]; stdout: string; stderr: string }> {
   const { code, stdout, stderr } = await grpcurl(binary, parameters, input);
   return { code, messages: code === 0 ? jsonMessages(stdout) : [], stdout, stderr };
 }
 
-function jsonMessages(text: string): any[] {
-  return text.trim() === '' || !text.trimStart().startsWith('{') ? [] : JSON.parse(`[${text.trim().replaceAll(/^\}\s*\{$/gm, '},{').replaceAll(/^\}\n\{/gm, '},\n{')}]`);
+/** grpcurl ends each message with a brace alone on its line. */
+function jsonMessages(text: string): Printed[] {
+  return text.startsWith('{') ? JSON.parse(`[${text.trim().replaceAll(/^\}\n\{/gm, '},\n{')}]`) as Printed[] : [];
 }
 
 const rpcCall = (method: string, request: object) =>
@@ -79,10 +95,11 @@ for (const version of ['v1', 'v1alpha']) {
 withGrpcurl('a job with a JSON payload goes in and comes back as JSON', async (t) => {
   const submitted = await rpcCall('JobService/SubmitJob', { job: { queue: 'by-hand', type: 'welcome', payload: { json: { to: 'zoë@example.org', n: [1, 2.5, null] } } } });
   t.is(submitted.code, 0, submitted.stderr);
-  const { jobId } = submitted.messages[0];
+  const jobId = submitted.messages[0]!.jobId!;
   const { messages } = await rpcCall('JobService/GetJob', { job_id: jobId });
-  t.like(messages[0].job, { id: jobId, queue: 'by-hand', state: 'JOB_STATE_READY', maxAttempts: 3 });
-  t.deepEqual(messages[0].job.payload, { json: { to: 'zoë@example.org', n: [1, 2.5, null] }, contentType: 'application/json' });
+  const { payload, ...job } = messages[0]!.job!;
+  t.like(job, { id: jobId, queue: 'by-hand', state: 'JOB_STATE_READY', maxAttempts: 3 });
+  t.deepEqual(payload as unknown, { json: { to: 'zoë@example.org', n: [1, 2.5, null] }, contentType: 'application/json' });
 });
 
 withGrpcurl('an error is printed with its details', async (t) => {
@@ -100,8 +117,8 @@ withGrpcurl('a file of jobs is submitted, chunk by chunk', async (t) => {
   const { code, messages, stderr } = await run(['-d', '@', rpc.coordinator.grpcAddress, 'skiplease.v1.JobService/StreamSubmitJobs'], chunks.join('\n'));
   t.is(code, 0, stderr);
   t.deepEqual(messages.map(({ chunk }) => chunk), Array.from({ length: 20 }, (_, index) => index + 1));
-  t.is(new Set(messages.flatMap(({ jobIds }) => jobIds)).size, 1_000);
-  t.is((await rpcCall('QueueService/GetQueue', { queue: 'file' })).messages[0].queue.depth.ready, 1_000);
+  t.is(new Set(messages.flatMap(({ jobIds }) => jobIds!)).size, 1_000);
+  t.is((await rpcCall('QueueService/GetQueue', { queue: 'file' })).messages[0]!.queue!.depth.ready, 1_000);
 });
 
 withGrpcurl('the Lease stream, driven by hand: hello, a lease, a heartbeat, a report, its receipt', async (t) => {
@@ -110,24 +127,26 @@ withGrpcurl('the Lease stream, driven by hand: hello, a lease, a heartbeat, a re
   let printed = '';
   child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
   const say = (message: object) => child.stdin.write(`${JSON.stringify(message)}\n`);
-  const heard = (kind: string) => waitFor(() => completeMessages(printed).find((message) => kind in message)?.[kind], { deadlineMs: DEADLINE_MS, what: kind });
+  const heard = async <Kind extends keyof Printed>(kind: Kind) => (await waitFor(
+    () => completeMessages(printed).find((message) => kind in message), { deadlineMs: DEADLINE_MS, what: kind },
+  ))[kind]!;
   say({ hello: { worker_id: 'me', queues: [{ queue: 'lease-by-hand' }], window: { jobs: 1 } } });
   t.like(await heard('welcome'), { leaseTtl: '10s', heartbeatInterval: '3.333s' });
   const lease = await heard('lease');
   t.like(lease, { number: 1, queue: 'lease-by-hand' });
-  t.is(lease.jobs[0].id, jobId);
+  t.is(lease.jobs[0]!.id, jobId!);
   say({ heartbeat: { sequence: 7, received: 1 } });
   t.is((await heard('alive')).sequence, 7);
   say({ report: { token: lease.token, outcomes: [{ job_id: jobId, succeeded: { result: { json: { sent: true } } } }] } });
-  t.deepEqual(await heard('receipt'), { token: lease.token, jobs: [{ jobId, status: 'RECEIPT_STATUS_ACCEPTED' }] });
+  t.deepEqual(await heard('receipt') as unknown, { token: lease.token, jobs: [{ jobId, status: 'RECEIPT_STATUS_ACCEPTED' }] });
   child.stdin.end();
   t.deepEqual(await once(child, 'close'), [0, null]);
   const { messages } = await rpcCall('JobService/WatchJob', { job_id: jobId });
   t.is(messages.length, 1, 'a final job is shown once');
-  t.like(messages[0].job, { state: 'JOB_STATE_SUCCEEDED', result: { json: { sent: true }, contentType: 'application/json' } });
+  t.like(messages[0]!.job, { state: 'JOB_STATE_SUCCEEDED', result: { json: { sent: true }, contentType: 'application/json' } });
 });
 
-function completeMessages(text: string): any[] {
+function completeMessages(text: string): Printed[] {
   const end = text.lastIndexOf('\n}');
   return end === -1 ? [] : jsonMessages(text.slice(0, end + 2));
 }
@@ -149,6 +168,7 @@ withGrpcurl('every command of the READMEs runs', async (t) => {
     t.not(output.trim(), '', command);
   }
   const listed = await rpcCall('JobService/ListJobs', { queue: 'mail', state: 'JOB_STATE_FAILED' });
-  t.deepEqual(listed.messages[0].jobs.map(({ id }: { id: string }) => id).sort(), [failed!, watched!].sort());
-  t.truthy(listed.messages[0].jobs.find(({ id }: { id: string }) => id === watched).retriedAsJobId);
+  const shown = listed.messages[0]!.jobs!;
+  t.deepEqual(shown.map(({ id }) => id).sort(), [failed!, watched!].sort());
+  t.truthy(shown.find(({ id }) => id === watched)!.retriedAsJobId);
 });

@@ -46,11 +46,19 @@ export function refusalOfStatus(status: Status): Refusal {
   };
 }
 
-type Unary<Request, Response> = (request: Request, metadata: Metadata, options: { deadline: Date }, callback: (error: ServiceError | null, response: Response) => void) => unknown;
+type Unary<Request, Response> = (
+  request: Request, metadata: Metadata, options: { deadline: Date }, callback: (error: ServiceError | null, response: Response) => void,
+) => unknown;
+type RequestOf<Method> = Method extends (request: infer Request, metadata: never, options: never, callback: never) => unknown ? Request : never;
+type CallbackOf<Method> = Method extends (request: never, metadata: never, options: never, callback: infer Callback) => unknown ? Callback : never;
+type ResponseOf<Method> = CallbackOf<Method> extends (error: never, response: infer Response) => void ? Response : never;
 
 /** One call; rejects with grpc-js's ServiceError. */
-export function call<Request, Response>(client: Client, method: Unary<Request, Response>, request: Request): Promise<Response> {
+export function call<Service extends Client, Name extends keyof Service>(
+  client: Service, name: Name, request: RequestOf<Service[Name]>,
+): Promise<ResponseOf<Service[Name]>> {
   return new Promise((resolve, reject) => {
+    const method = client[name] as Unary<RequestOf<Service[Name]>, ResponseOf<Service[Name]>>;
     method.call(client, request, new Metadata(), { deadline: new Date(Date.now() + DEADLINE_MS) }, (error, response) => {
       if (error === null) {
         resolve(response);
@@ -105,14 +113,14 @@ export async function startRpc(environment: Record<string, string> = {}, databas
   );
   const [jobs, queues, workers] = made as unknown as [JobServiceClient, QueueServiceClient, WorkerServiceClient];
   const open = new Set<HandWorker>();
-  const get = async (jobId: string) => (await call(jobs, jobs.getJob, { jobId })).job!;
+  const get = async (jobId: string) => (await call(jobs, 'getJob', { jobId })).job!;
   return {
     coordinator,
     databaseUrl: url,
     jobs,
     queues,
     workers,
-    submit: async (...specs) => (await call(jobs, jobs.submitJobs, { jobs: specs })).jobIds,
+    submit: async (...specs) => (await call(jobs, 'submitJobs', { jobs: specs })).jobIds,
     get,
     until: (jobId, condition, what) => waitFor(async () => {
       const job = await get(jobId);

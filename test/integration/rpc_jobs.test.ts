@@ -17,7 +17,7 @@ test.before(async () => {
 test.after.always(() => rpc?.stop());
 
 test('a submitted job is there, as it was submitted', async (t) => {
-  const { jobId, existing } = await call(rpc.jobs, rpc.jobs.submitJob, { job: jobSpec({
+  const { jobId, existing } = await call(rpc.jobs, 'submitJob', { job: jobSpec({
     queue: 'whole', payload: { content: { $case: 'json', value: { to: 'ä', n: 2 ** 53 - 1 } }, contentType: '' }, priority: 3, maxAttempts: 7,
     timeout: { seconds: 90, nanos: 0 }, headers: { trace: '1' },
   }) });
@@ -33,12 +33,12 @@ test('a submitted job is there, as it was submitted', async (t) => {
 
 test('the same id creates nothing twice, and another queue is told', async (t) => {
   const spec = jobSpec({ queue: 'twice', id: newJobId(Date.now()) });
-  t.deepEqual(await call(rpc.jobs, rpc.jobs.submitJob, { job: spec }), { jobId: spec.id, existing: false });
-  t.deepEqual(await call(rpc.jobs, rpc.jobs.submitJob, { job: spec }), { jobId: spec.id, existing: true });
-  const many = await call(rpc.jobs, rpc.jobs.submitJobs, { jobs: [spec, jobSpec({ queue: 'twice' })] });
+  t.deepEqual(await call(rpc.jobs, 'submitJob', { job: spec }), { jobId: spec.id, existing: false });
+  t.deepEqual(await call(rpc.jobs, 'submitJob', { job: spec }), { jobId: spec.id, existing: true });
+  const many = await call(rpc.jobs, 'submitJobs', { jobs: [spec, jobSpec({ queue: 'twice' })] });
   t.deepEqual(many.existingJobIds, [spec.id]);
   t.is(many.jobIds.length, 2);
-  const refusal = await refused(call(rpc.jobs, rpc.jobs.submitJob, { job: { ...spec, queue: 'other' } }));
+  const refusal = await refused(call(rpc.jobs, 'submitJob', { job: { ...spec, queue: 'other' } }));
   t.is(refusal.code, status.ALREADY_EXISTS);
   t.is(refusal.domain, 'skiplease');
 });
@@ -68,8 +68,8 @@ test('an expected order of states, each seen with what belongs to it', async (t)
 });
 
 test('jobs that do not exist are NOT_FOUND, and ids that are none INVALID_ARGUMENT', async (t) => {
-  t.like(await refused(call(rpc.jobs, rpc.jobs.getJob, { jobId: newJobId(Date.now()) })), { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
-  t.like(await refused(call(rpc.jobs, rpc.jobs.getJob, { jobId: '17' })), { code: status.INVALID_ARGUMENT, reason: 'INVALID_FIELD' });
+  t.like(await refused(call(rpc.jobs, 'getJob', { jobId: newJobId(Date.now()) })), { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
+  t.like(await refused(call(rpc.jobs, 'getJob', { jobId: '17' })), { code: status.INVALID_ARGUMENT, reason: 'INVALID_FIELD' });
 });
 
 test('cancel, wherever a job is', async (t) => {
@@ -83,7 +83,7 @@ test('cancel, wherever a job is', async (t) => {
   t.deepEqual(lease.jobs.map(({ id }) => id), [done!, leased!]);
   await worker.report(lease.token, [succeeded(done!)]);
 
-  const cancel = () => call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: [ready!, scheduled!, done!, leased!, unknown], reason: 'no longer wanted' });
+  const cancel = () => call(rpc.jobs, 'cancelJobs', { jobIds: [ready!, scheduled!, done!, leased!, unknown], reason: 'no longer wanted' });
   const { CANCELLED, ALREADY_FINAL, NOT_FOUND } = CancelOutcome;
   t.deepEqual((await cancel()).results.map(({ outcome }) => outcome), [CANCELLED, CANCELLED, ALREADY_FINAL, CANCELLED, NOT_FOUND]);
   for (const [id, attempt] of [[ready, 0], [scheduled, 0], [leased, 1]] as const) {
@@ -110,7 +110,7 @@ test('a cancel that races with claims and reports ends every job once', async (t
   });
   const cancelled = new Set<string>();
   for (let first = 0; first < ids.length; first += 50) {
-    const { results } = await call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: ids.slice(first, first + 50).reverse(), reason: '' });
+    const { results } = await call(rpc.jobs, 'cancelJobs', { jobIds: ids.slice(first, first + 50).reverse(), reason: '' });
     results.filter(({ outcome }) => outcome === CancelOutcome.CANCELLED).forEach(({ jobId }) => cancelled.add(jobId));
   }
   for (const id of ids) {
@@ -130,7 +130,7 @@ test('a cancel that meets a lock gives up on that job alone', async (t) => {
   await client.connect();
   await client.query('begin');
   await client.query('select from skiplease.lease where id = $1 for update', [lease.token.split('.')[0]]);
-  const cancel = () => call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: [held!, ...others], reason: '' });
+  const cancel = () => call(rpc.jobs, 'cancelJobs', { jobIds: [held!, ...others], reason: '' });
   t.like(await refused(cancel()), { code: status.ABORTED, reason: 'JOB_ON_THE_MOVE' });
   for (const id of others) {
     t.is((await rpc.get(id)).state, JobState.CANCELLED);
@@ -153,7 +153,7 @@ test('a failed job is retried at most once, also when many ask at once', async (
   t.is(before.attempts.length, 1);
 
   const unknown = newJobId(Date.now());
-  const answers = await Promise.all(Array.from({ length: 8 }, () => call(rpc.jobs, rpc.jobs.retryJobs, { jobIds: [failed!, ready!, unknown, failed!] })));
+  const answers = await Promise.all(Array.from({ length: 8 }, () => call(rpc.jobs, 'retryJobs', { jobIds: [failed!, ready!, unknown, failed!] })));
   const outcomes = answers.map(({ results }) => results[0]!);
   t.is(outcomes.filter(({ outcome }) => outcome === RetryOutcome.RETRIED).length, 1);
   t.is(outcomes.filter(({ outcome }) => outcome === RetryOutcome.ALREADY_RETRIED).length, 7);
@@ -175,10 +175,10 @@ test('the ready jobs of a line that is too long to sort are listed all the same'
   for (let count = 0; count < 51_000; count += 10_000) {
     ids.push(...await rpc.submit(...chunk));
   }
-  const { queue } = await call(rpc.queues, rpc.queues.getQueue, { queue: 'long' });
+  const { queue } = await call(rpc.queues, 'getQueue', { queue: 'long' });
   t.like(queue!.depth!, { ready: 50_000, capped: true });
   const newest = [...ids].sort().reverse();
-  const list = (pageToken: string) => call(rpc.jobs, rpc.jobs.listJobs, {
+  const list = (pageToken: string) => call(rpc.jobs, 'listJobs', {
     queue: 'long', type: '', state: JobState.READY, createdFrom: undefined, createdBefore: undefined, pageSize: 1_000, pageToken,
   });
   const first = await list('');
@@ -206,7 +206,7 @@ test('lists: every filter, newest first, page by page', async (t) => {
     } while (pageToken !== '');
     return found;
   };
-  const list = (request: ListJobsRequest) => call(rpc.jobs, rpc.jobs.listJobs, request);
+  const list = (request: ListJobsRequest) => call(rpc.jobs, 'listJobs', request);
   const newest = [...ids, ...later].sort().reverse();
   t.deepEqual(await all({}), newest);
   t.deepEqual(await all({ pageSize: 7 }), newest);

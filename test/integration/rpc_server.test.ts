@@ -1,5 +1,4 @@
 import { credentials, makeGenericClientConstructor, status } from '@grpc/grpc-js';
-import type { ServiceClientConstructor } from '@grpc/grpc-js';
 import test from 'ava';
 import { service as healthService } from 'grpc-health-check';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
@@ -10,13 +9,15 @@ import { waitFor } from '../support/wait.ts';
 import { call, jobSpec, refused, startRpc } from './rpc_clients.ts';
 
 const MAIN = new URL('../../coordinator/main.ts', import.meta.url).pathname;
-const HealthClient = makeGenericClientConstructor(healthService as never, 'Health', {}) as ServiceClientConstructor;
+const HealthClient = makeGenericClientConstructor(healthService, 'Health');
+type Check = (request: { service: string }, callback: (error: Error | null, answer: { status: string }) => void) => void;
 
 async function health(address: string, service: string): Promise<string> {
   const client = new HealthClient(address, credentials.createInsecure());
   try {
-    const { status: answer } = await call(client, client.Check as never, { service }) as { status: string };
-    return answer;
+    return await new Promise<string>((resolve, reject) => {
+      (client.Check as Check).call(client, { service }, (error, answer) => (error ? reject(error) : resolve(answer.status)));
+    });
   } finally {
     client.close();
   }
@@ -95,10 +96,10 @@ test('while the database is away, calls fail fast and say when to try again; the
   const [jobId] = await rpc.submit(jobSpec());
   await server.stop();
   for (const attempt of [
-    () => call(rpc.jobs, rpc.jobs.submitJob, { job: jobSpec() }),
-    () => call(rpc.jobs, rpc.jobs.getJob, { jobId: jobId! }),
-    () => call(rpc.queues, rpc.queues.pauseQueue, { queue: 'mail' }),
-    () => call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: [jobId!], reason: '' }),
+    () => call(rpc.jobs, 'submitJob', { job: jobSpec() }),
+    () => call(rpc.jobs, 'getJob', { jobId: jobId! }),
+    () => call(rpc.queues, 'pauseQueue', { queue: 'mail' }),
+    () => call(rpc.jobs, 'cancelJobs', { jobIds: [jobId!], reason: '' }),
   ]) {
     const started = performance.now();
     const refusal = await refused(attempt());

@@ -46,7 +46,7 @@ test('chunks are answered in the order of their arrival, after their commit', as
   t.deepEqual(answers.map(({ chunk }) => chunk), Array.from({ length: 100 }, (_, index) => index + 1));
   const ids = answers.flatMap(({ jobIds }) => jobIds);
   t.is(new Set(ids).size, 86 + 14 * 500);
-  const { queue } = await call(rpc.queues, rpc.queues.getQueue, { queue: 'flood' });
+  const { queue } = await call(rpc.queues, 'getQueue', { queue: 'flood' });
   t.is(queue!.depth!.ready, ids.length);
 });
 
@@ -114,6 +114,6 @@ test('a client that breaks off in the middle finds what was accepted, and repeat
   t.is(await again.end(), status.OK);
   t.is(again.answers[0]!.error, undefined);
   t.true(again.answers[0]!.existingJobIds.length >= 500);
-  const { queue } = await call(rpc.queues, rpc.queues.getQueue, { queue: 'broken' });
+  const { queue } = await call(rpc.queues, 'getQueue', { queue: 'broken' });
   t.is(queue!.depth!.ready, 1_000);
 });

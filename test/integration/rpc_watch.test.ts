@@ -72,7 +72,7 @@ test('many watches are one statement, and each sees its own job end', async (t) 
   const watches = ids.map((id) => watch(id));
   await waitFor(() => watches.every(({ shown }) => shown.length > 0), { deadlineMs: 15_000, what: 'every first state' });
   t.deepEqual(watches.map(({ shown }) => shown[0]!.id), ids);
-  const { results } = await call(rpc.jobs, rpc.jobs.cancelJobs, { jobIds: ids, reason: 'enough' });
+  const { results } = await call(rpc.jobs, 'cancelJobs', { jobIds: ids, reason: 'enough' });
   t.is(results.length, 60);
   await Promise.all(watches.map((watched) => watched.ended()));
   t.true(watches.every(({ shown }) => shown.at(-1)!.state === JobState.CANCELLED && shown.at(-1)!.error!.message === 'enough'));

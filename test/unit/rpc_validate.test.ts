@@ -1,8 +1,10 @@
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { SkipleaseError } from '../../coordinator/errors.ts';
 import { newJobId, uuidFloor, uuidTimeMs } from '../../coordinator/rpc/ids.ts';
-import { checkJob, checkJobId, checkJobIds, checkJobs } from '../../coordinator/rpc/validate.ts';
+import { checkJobId, checkJobIds } from '../../coordinator/rpc/check_names.ts';
+import { checkJob, checkJobs } from '../../coordinator/rpc/validate.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const RULES = { nowMs: NOW, payloadBytesMax: 1_024 };
@@ -13,7 +15,7 @@ function spec(fields: Partial<JobSpec> = {}): JobSpec {
   };
 }
 
-function refused(t: import('ava').ExecutionContext, run: () => unknown): SkipleaseError {
+function refused(t: ExecutionContext, run: () => unknown): SkipleaseError {
   const error = t.throws(run, { instanceOf: SkipleaseError });
   t.is(error.code, 'INVALID_ARGUMENT');
   return error;

@@ -1,0 +1,60 @@
+import { invalidArgument, SkipleaseError } from '../errors.ts';
+import type { FieldViolation } from '../errors.ts';
+import { parseUuid } from './ids.ts';
+import { isName, NAME_WORDS } from './names.ts';
+
+/** Looking on after so many would help nobody. */
+const VIOLATIONS_MAX = 100;
+/** Of what was sent instead of an id, so much is repeated. */
+const SHOWN_CHARACTERS_MAX = 50;
+
+/** Ids of jobs in a request: `field` such as `job_ids`; INVALID_ARGUMENT for what is no UUID, or for too many or none. */
+export function checkJobIds(given: string[], max: number, field: string): string[] {
+  if (given.length < 1 || given.length > max) {
+    throw invalidArgument([{ field, description: `has ${given.length} ids: 1 to ${max} are accepted` }]);
+  }
+  const violations: FieldViolation[] = [];
+  const ids = given.map((text, index) => {
+    const id = parseUuid(text);
+    if (id === undefined && violations.length < VIOLATIONS_MAX) {
+      violations.push({ field: `${field}[${index}]`, description: notAnId(text) });
+    }
+    return id ?? '';
+  });
+  if (violations.length > 0) {
+    throw invalidArgument(violations);
+  }
+  return ids;
+}
+
+/** One id of a job; INVALID_ARGUMENT for what is no UUID. */
+export function checkJobId(given: string, field = 'job_id'): string {
+  const id = parseUuid(given);
+  if (id === undefined) {
+    throw invalidArgument([{ field, description: given === '' ? 'is missing' : notAnId(given) }]);
+  }
+  return id;
+}
+
+/** A queue's name in a request; INVALID_ARGUMENT for what cannot be one. */
+export function checkQueueName(name: string, field = 'queue'): string {
+  if (!isName(name)) {
+    throw invalidArgument([{ field, description: NAME_WORDS }]);
+  }
+  return name;
+}
+
+/** NOT_FOUND for a queue that was never submitted to. */
+export function noSuchQueue(name: string): SkipleaseError {
+  return new SkipleaseError('NOT_FOUND', 'QUEUE_NOT_FOUND',
+    `There is no queue ${JSON.stringify(name)}: it comes into being at its first submit.`, { metadata: { queue: name } });
+}
+
+/** NOT_FOUND for a job that is not there (any more). */
+export function noSuchJob(id: string): SkipleaseError {
+  return new SkipleaseError('NOT_FOUND', 'JOB_NOT_FOUND', `There is no job ${id}.`, { metadata: { job_id: id } });
+}
+
+function notAnId(given: string): string {
+  return `${JSON.stringify(given.slice(0, SHOWN_CHARACTERS_MAX))} is not a job's id (a UUID)`;
+}
