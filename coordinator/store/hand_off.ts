@@ -52,7 +52,7 @@ const HAND_OFF: Statement = {
     insert into skiplease.job (id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type,
                                content_type, headers, payload)
     select id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type, content_type,
-           headers::jsonb, payload from input
+           headers::jsonb, payload from input order by id
     on conflict (id) do nothing
     returning id, "position", queue_id, priority, run_at, skiplease.job_bytes(payload, headers) as bytes
   ),

@@ -42,7 +42,10 @@ export function jobParameters(rows: SubmitRow[]): unknown[] {
   ];
 }
 
-/** `ready` rows are made only from what the job insert returned: a repeated id never gets a second place. */
+/**
+ * `ready` rows are made only from what the job insert returned: a repeated id never gets a second place. Jobs go in by id
+ * (their positions keep the order of the request), so that two coordinators with the same jobs do not deadlock.
+ */
 const INSERTS = `
   with input as materialized (
     select t.*, case when t.run_at is null then nextval('skiplease.position') end as "position" from ${JOB_COLUMNS}
@@ -51,7 +54,7 @@ const INSERTS = `
     insert into skiplease.job (id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type,
                                content_type, headers, payload)
     select id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type, content_type,
-           headers::jsonb, payload from input
+           headers::jsonb, payload from input order by id
     on conflict (id) do nothing
     returning id, "position", queue_id, priority, run_at, skiplease.job_bytes(payload, headers) as bytes
   ),
