@@ -115,14 +115,14 @@ export class Submitter {
   /** Something conflicted or was refused: each caller by itself, so that the others are answered as if nothing had been. */
   async #commitEach(callers: Caller[], reason: unknown): Promise<void> {
     try {
-      if (this.#store.isTransient(reason)) {
+      if (this.#store.isTransient(reason) && !this.#store.isLocked(reason)) {
         throw reason;
       }
       const results = await this.#store.submitEach(callers.map((caller) => caller.rows));
       results.forEach((result, index) => {
         const caller = callers[index]!;
         if ('error' in result) {
-          caller.reject(new SkipleaseError('INVALID_ARGUMENT', 'REFUSED_BY_DATABASE', `The database refused the submit: ${result.error.message}`));
+          caller.reject(this.#store.isTransient(result.error) ? result.error : new SkipleaseError('INVALID_ARGUMENT', 'REFUSED_BY_DATABASE', `The database refused the submit: ${result.error.message}`));
         } else if (result.takenIds.length > 0) {
           caller.reject(new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN',
             `Job ${result.takenIds[0]} exists with another queue or type; nothing of this submit was created.`,

@@ -140,6 +140,12 @@ export function isConnectionFailure(error: unknown): boolean {
   return state === undefined || state.startsWith('08') || state.startsWith('57P') || state === '25P03';
 }
 
+/** lock_not_available or deadlock_detected. */
+export function isLocked(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === '55P03' || state === '40P01';
+}
+
 /** The database is in no condition to say yes or no now: the same statement may pass later. */
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error);

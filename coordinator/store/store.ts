@@ -3,7 +3,7 @@ import { SkipleaseError } from '../errors.ts';
 import { claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import * as coordinators from './coordinators.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
-import { HotConnection, isConnectionFailure, isTransient, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
+import { HotConnection, isConnectionFailure, isLocked, isTransient, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
 import { scanLevels, type Level } from './levels.ts';
 import { ensurePartitions } from './partitions.ts';
 import { connect } from './connection.ts';
@@ -16,6 +16,9 @@ import { lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
 import { REFUSED, submit, submitOneCaller, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
 
 export type { TransactionRun };
+
+/** Callers of one flush that may each wait for a lock in vain; the rest are then told to come again. */
+const LOCKED_CALLERS_MAX = 3;
 
 /** The least that the store and the engine need of a log. */
 export interface Log {
@@ -58,6 +61,11 @@ export class Store {
     return isTransient(error);
   }
 
+  /** Somebody holds a row for longer than we wait: whoever needs it is to stand alone. */
+  isLocked(error: unknown): boolean {
+    return isLocked(error);
+  }
+
   /** Whether the statement took effect is not known. */
   isAmbiguous(error: unknown): boolean {
     return isConnectionFailure(error);
@@ -72,12 +80,20 @@ export class Store {
     return this.#withPartitions(() => submit(this.#submit, rows));
   }
 
-  /** Several callers in one transaction, each in a savepoint of its own: one that conflicts or is refused takes no other with it. */
+  /**
+   * Several callers in one transaction, each in a savepoint of its own: one that conflicts, is refused or waits in vain for
+   * a lock takes no other with it.
+   */
   submitEach(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
     return this.#withPartitions(() =>
       this.#submit.transaction('submit_each', async (run) => {
         const results: (CallerSubmit | { error: Error })[] = [];
+        let locked: { error: Error; count: number } | undefined;
         for (const rows of callers) {
+          if (locked?.count === LOCKED_CALLERS_MAX) {
+            results.push({ error: locked.error });
+            continue;
+          }
           await run('savepoint caller');
           try {
             const result = await submitOneCaller(run, rows);
@@ -87,11 +103,14 @@ export class Store {
             await run('release savepoint caller');
             results.push(result);
           } catch (error) {
-            if (isTransient(error) || isMissingPartition(error)) {
+            if ((isTransient(error) && !isLocked(error)) || isMissingPartition(error)) {
               throw error;
             }
             await run('rollback to savepoint caller');
             results.push({ error: error as Error });
+            if (isLocked(error)) {
+              locked = { error: error as Error, count: (locked?.count ?? 0) + 1 };
+            }
           }
         }
         return results;
