@@ -122,7 +122,7 @@ export class Submitter {
       results.forEach((result, index) => {
         const caller = callers[index]!;
         if ('error' in result) {
-          caller.reject(this.#store.isTransient(result.error) ? result.error : new SkipleaseError('INVALID_ARGUMENT', 'REFUSED_BY_DATABASE', `The database refused the submit: ${result.error.message}`));
+          caller.reject(this.#store.isTransient(result.error) ? result.error : refused(result.error));
         } else if (result.takenIds.length > 0) {
           caller.reject(new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN',
             `Job ${result.takenIds[0]} exists with another queue or type; nothing of this submit was created.`,
@@ -163,4 +163,8 @@ export class Submitter {
     }
     byQueue.forEach((count, queue) => this.#metrics.submittedJobs(queue, count));
   }
+}
+
+function refused(error: Error): SkipleaseError {
+  return new SkipleaseError('INVALID_ARGUMENT', 'REFUSED_BY_DATABASE', `The database refused the submit: ${error.message}`);
 }
