@@ -17,14 +17,15 @@ export type StatementObserver = (statement: string, seconds: number, failed: boo
 const RAW = { getTypeParser: () => (value: unknown) => value };
 
 /**
- * One connection for one kind of hot statement, opened when first used and again after it broke. Statements of one
- * connection run one after the other: its owner waits for each.
+ * One connection for one kind of hot statement, opened when first used and again after it broke. Its statements and
+ * transactions run one after the other, in the order of the calls.
  */
 export class HotConnection {
   readonly #databaseUrl: string;
   readonly #purpose: string;
   readonly #observe: StatementObserver;
   #client: Promise<pg.Client> | undefined;
+  #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(databaseUrl: string, purpose: string, observe: StatementObserver) {
@@ -34,7 +35,35 @@ export class HotConnection {
   }
 
   /** Runs one statement as a transaction of its own. */
-  async run(statement: Statement, values: unknown[]): Promise<Row[]> {
+  run(statement: Statement, values: unknown[]): Promise<Row[]> {
+    return this.#inTurn(() => this.#run(statement, values));
+  }
+
+  /** Runs `work` between BEGIN and COMMIT; rolls back when it throws. A failed COMMIT is ambiguous and reported as such. */
+  transaction<Result>(name: string, work: (run: TransactionRun) => Promise<Result>): Promise<Result> {
+    return this.#inTurn(() => this.#transaction(name, work));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = this.#client;
+    this.#client = undefined;
+    await (await client?.catch(() => undefined))?.end().catch(() => {});
+  }
+
+  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const before = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
+    await before;
+    try {
+      return await work();
+    } finally {
+      resolve();
+    }
+  }
+
+  async #run(statement: Statement, values: unknown[]): Promise<Row[]> {
     const client = await this.#connected();
     const started = performance.now();
     let failed = true;
@@ -49,8 +78,7 @@ export class HotConnection {
     }
   }
 
-  /** Runs `work` between BEGIN and COMMIT; rolls back when it throws. A failed COMMIT is ambiguous and reported as such. */
-  async transaction<Result>(name: string, work: (run: TransactionRun) => Promise<Result>): Promise<Result> {
+  async #transaction<Result>(name: string, work: (run: TransactionRun) => Promise<Result>): Promise<Result> {
     const client = await this.#connected();
     const started = performance.now();
     let failed = true;
@@ -71,13 +99,6 @@ export class HotConnection {
     } finally {
       this.#observe(name, (performance.now() - started) / 1000, failed);
     }
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    const client = this.#client;
-    this.#client = undefined;
-    await (await client?.catch(() => undefined))?.end().catch(() => {});
   }
 
   #connected(): Promise<pg.Client> {
