@@ -126,7 +126,7 @@ test('whether a coordinator is dead is seen again under a lock on its row', asyn
     await heartbeat.query('begin');
     await heartbeat.query(`update skiplease.coordinator set expires_at = skiplease.now() + interval '60 s'`);
     const looked = given();
-    await world.waitForLockWaits('for share');
+    await world.waitForLockWaits('mend');
     await heartbeat.query('commit');
     t.deepEqual([...(await looked)], []);
   });
@@ -197,7 +197,7 @@ test('a heartbeat waits for no housekeeping: whoever is slow is not dead', async
     await holder.query('begin');
     await holder.query('lock table skiplease.lease in access exclusive mode');
     worker.fallSilent();
-    await world.waitForLockWaits('from skiplease.lease where session_id');
+    await world.waitForLockWaits('rare');
     const until = performance.now() + 2 * TTL_MS;
     while (performance.now() < until) {
       t.true(await world.value<boolean>('select expires_at > skiplease.now() from skiplease.coordinator'), 'alive, while its reaper waits for a lock');

@@ -113,16 +113,16 @@ export class StoreWorld {
     await coordinator.store.submit(rowsOf(queueId, jobs));
   }
 
-  /** Resolves when so many backends wait for a lock in a statement that contains the text. */
-  async waitForLockWaits(text: string, count = 1): Promise<void> {
+  /** Resolves when so many connections of this purpose (submit, claim, settle, mend, rare, pool) wait for a lock. */
+  async waitForLockWaits(purpose: string, count = 1): Promise<void> {
     await waitFor(
       async () =>
         (await this.value<number>(
           `select count(*)::int from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock' and strpos(query, $1) > 0 and pid <> pg_backend_pid()`,
-          [text],
+            where datname = current_database() and wait_event_type = 'Lock' and application_name = $1`,
+          [`skiplease ${purpose}`],
         )) >= count,
-      { deadlineMs: 5_000, what: `${count} waiting for a lock in "${text}"` },
+      { deadlineMs: 5_000, what: `${count} waiting for a lock to ${purpose}` },
     );
   }
 
