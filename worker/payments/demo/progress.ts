@@ -7,6 +7,9 @@ const lineIntervalMs = 1_000;
 const rateWindowMs = 2_000;
 const barColumnsMax = 40;
 
+/** The bar stood where the text goes. */
+const eraseToLineEnd = '\u001B[K';
+
 const number = (count: number): string => count.toLocaleString('en');
 
 /** Jobs ended per second, over the last two seconds. */
@@ -52,7 +55,7 @@ function barProgress(total: number): Progress {
       bar.update(ended, { ended: number(ended) });
       line.update(ended, { counts: describe(counts, rate.add(ended)) });
     },
-    say: (text) => bars.log(`${text}\n`),
+    say: (text) => bars.log(text.split('\n').map((part) => `${part}${eraseToLineEnd}\n`).join('')),
     stop: () => bars.stop(),
   };
 }
