@@ -1,5 +1,5 @@
 /** `npm run demo` as people run it: in a process of its own, with everything real. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -20,6 +20,8 @@ const header = 'reference,created,merchant,customer,iban,currency,amount,method,
 /** A data folder and, unless `embedded`, a database; both go when the test has ended. */
 async function surroundings(t: ExecutionContext, kind: 'embedded' | 'external'): Promise<{ folder: string; database: TestDatabase | undefined; environment: Record<string, string> }> {
   const folder = mkdtempSync(join(tmpdir(), 'skiplease-demo-'));
+  // PostgreSQL does not run as root: whoever runs it instead must be able to pass.
+  chmodSync(folder, 0o755);
   const database = kind === 'external' ? await createTestDatabase() : undefined;
   t.teardown(async () => {
     await database?.drop();
