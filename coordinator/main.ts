@@ -7,8 +7,9 @@ import { Shutdown } from './shutdown.ts';
 /** The one place that reads the environment, and the one that ends the process. */
 const log = logOf(process.env.SKIPLEASE_LOG_LEVEL);
 const shutdown = new Shutdown(log, (code) => process.exit(code));
-process.on('SIGTERM', () => shutdown.signal('SIGTERM'));
-process.on('SIGINT', () => shutdown.signal('SIGINT'));
+for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.on(name, () => shutdown.signal(name));
+}
 
 try {
   await startCoordinator(readSettings(process.env), log, shutdown);

@@ -2,7 +2,7 @@ import type { Log } from './observe/log.ts';
 
 /** A stop that takes longer than this is given up: milliseconds. Longer than any deadline inside it. */
 const STOP_MS_MAX = 720_000;
-const SIGNAL_NUMBERS = { SIGTERM: 15, SIGINT: 2 } as const;
+const SIGNAL_NUMBERS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
 
 /** Thrown out of a start that a signal interrupted. */
 class Interrupted extends Error {}

@@ -5,18 +5,21 @@ import type { LogLevel } from '../config.ts';
 export type Log = pino.Logger;
 
 /** Writes to stdout at once: a line that explains an exit must not be lost in a buffer. */
-export function createLog(level: LogLevel, coordinatorId?: string): Log {
+export function createLog(level: LogLevel): Log {
+  const destination = pino.destination({ dest: 1, sync: true });
+  // The terminal was closed, or who read the pipe has gone: that must not end a coordinator, least of all while it stops.
+  destination.on('error', () => {});
   return pino(
     {
       level,
-      base: coordinatorId === undefined ? null : { coordinator_id: coordinatorId },
+      base: null,
       formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       // A connection error may carry the URL with its password.
       redact: ['*.connectionString', '*.password'],
       serializers: { err: describeError },
     },
-    pino.destination({ dest: 1, sync: true }),
+    destination,
   );
 }
 
