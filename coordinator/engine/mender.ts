@@ -119,7 +119,10 @@ export class Mender {
         this.#metrics.error('MEND_FAILED');
         this.#store.log.warn({ err: error, requests: group.length }, 'settling carefully failed; it is tried again');
         // A lock or a dead connection: everything is decided anew, and its keys make a repeat harmless.
-        group.forEach((item) => this.#again(item));
+        group.forEach((item) => {
+          item.alone ||= this.#store.isLocked(error);
+          this.#again(item);
+        });
       }
     }
   }
@@ -129,7 +132,7 @@ export class Mender {
       return;
     }
     item.tries += 1;
-    item.alone = item.tries > 1;
+    item.alone ||= item.tries > 1;
     const timer = this.#clock.after(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(item.tries, 6)), () => {
       this.#later.delete(timer);
       this.#batcher.add(item);

@@ -157,7 +157,8 @@ export class Settler {
         return await this.#store.settle([...leases.values()], rows, finished);
       } catch (error) {
         // After a lost connection the commit may have happened: then the masks differ, and the careful way finds out.
-        if (!this.#store.isTransient(error) || this.#closed) {
+        // Nor is a lock waited for again with everybody in tow.
+        if (!this.#store.isTransient(error) || this.#store.isLocked(error) || this.#closed) {
           finished.forEach((leaseId) => this.#sweeper.add(leaseId));
           throw error;
         }
