@@ -183,8 +183,9 @@ export class Mender {
       (givesBack ? giveBack : settle).add(request.leaseId);
     }
     giveBack.forEach((leaseId) => settle.delete(leaseId));
-    const skipped = giveBack.size === 0 ? undefined : await this.#store.lockLeases(run, [...giveBack], 'give back');
+    // The ones that it waits for come first: so it never waits while it holds others, out of the order of ids.
     const waited = settle.size === 0 ? undefined : await this.#store.lockLeases(run, [...settle], 'settle');
+    const skipped = giveBack.size === 0 ? undefined : await this.#store.lockLeases(run, [...giveBack], 'give back');
     return {
       leases: new Map([...(skipped?.locked ?? []), ...(waited?.locked ?? [])]),
       busy: skipped?.busy ?? new Set(),
