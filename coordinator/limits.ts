@@ -18,5 +18,10 @@ export const REPORT_WAITING_OUTCOMES_MAX = 50_000;
 export const REPORT_OUTCOMES_MAX = 10_000;
 /** Jobs of one lease, whatever the queue's settings say. */
 export const LEASE_JOBS_MAX = 1_000;
+/**
+ * Positions in ready that one draw from the sequence yields: more than any statement inserts (a submit of SUBMIT_JOBS_MAX).
+ * A power of two; statements have it in their text.
+ */
+export const POSITIONS_OF_A_DRAW = 16_384;
 /** Scheduled jobs that one statement makes ready. */
 export const PROMOTE_JOBS_MAX = 2_000;

@@ -1,6 +1,7 @@
+import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { int2Array, int4Array, int8Array, uuidArray } from './binary.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
-import { JOB_COLUMNS, jobParameters, type SubmitRow } from './submit.ts';
+import { INPUT, jobParameters, type SubmitRow } from './submit.ts';
 
 /** A lease that is cut out of a submit: jobs `first` to `last` (from 1) of the rows, all of one queue. */
 export interface HandOffSlot {
@@ -36,9 +37,7 @@ export interface HandOffCommit {
 const HAND_OFF: Statement = {
   name: 'hand_off',
   text: `
-  with input as materialized (
-    select t.*, case when t.run_at is null then nextval('skiplease.position') end as "position" from ${JOB_COLUMNS}
-  ),
+  with ${INPUT},
   open as materialized (
     select q.id from skiplease.queue q
      where q.id = any($12::int4[]) and not q.paused
@@ -57,7 +56,7 @@ const HAND_OFF: Statement = {
     returning id, "position", queue_id, priority, run_at, skiplease.job_bytes(payload, headers) as bytes
   ),
   numbered as materialized (
-    select i.*, row_number() over (order by "position" nulls last) as ordinal from inserted i
+    select i.*, "position" % ${POSITIONS_OF_A_DRAW} as ordinal from inserted i
   ),
   listed as materialized (
     select array_agg(id order by ordinal) as ids, skiplease.now() as now from numbered

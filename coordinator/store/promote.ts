@@ -1,4 +1,4 @@
-import { PROMOTE_JOBS_MAX } from '../limits.ts';
+import { POSITIONS_OF_A_DRAW, PROMOTE_JOBS_MAX } from '../limits.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
 import type { Level } from './levels.ts';
 
@@ -13,8 +13,9 @@ const PROMOTE: Statement = {
   gone as (delete from skiplease.scheduled where ctid = any(array(select tid from due))),
   waiting as (
     insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)
-    select nextval('skiplease.position'), d.job_id, d.run_at, d.queue_id, d.bytes, d.priority, d.attempt, true
-      from (select * from due order by run_at, job_id) d
+    select (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + row_number() over (order by run_at, job_id),
+           job_id, run_at, queue_id, bytes, priority, attempt, true
+      from due
     returning queue_id, priority, "position"
   )
   select queue_id, priority, min("position"), count(*) from waiting group by queue_id, priority`,

@@ -1,4 +1,5 @@
 import { Bits } from '../bits.ts';
+import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray, varbitArray } from './binary.ts';
 import type { Statement, TransactionRun } from './hot_connection.ts';
 
@@ -180,11 +181,11 @@ const WRITE: Statement = {
   ),
   back as materialized (
     select * from unnest($18::uuid[], $19::int4[], $20::int4[], $21::int2[], $22::int2[], $23::int8[])
-      as r (job_id, queue_id, bytes, priority, attempt, delay_ms)
+      with ordinality as r (job_id, queue_id, bytes, priority, attempt, delay_ms, ordinal)
   ),
   waiting as (
     insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)
-    select nextval('skiplease.position'), job_id, clock.now, queue_id, bytes, priority, attempt, true from back, clock where delay_ms = 0
+    select (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + ordinal, job_id, clock.now, queue_id, bytes, priority, attempt, true from back, clock where delay_ms = 0
     returning "position"
   ),
   timed as (

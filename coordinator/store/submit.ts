@@ -1,4 +1,5 @@
 import type { NewJob } from '../types.ts';
+import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray } from './binary.ts';
 import type { HotConnection, Row, Statement, TransactionRun } from './hot_connection.ts';
 
@@ -18,10 +19,16 @@ export interface SubmitCommit {
 /** SQLSTATE of skiplease.refuse(). */
 export const REFUSED = 'SK001';
 
-/** Columns of the jobs, as parameters $1 to $11 of the statements that insert them. */
-export const JOB_COLUMNS = `unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::text[], $6::int2[], $7::timestamptz[],
-    $8::int2[], $9::int8[], $10::text[], $11::uuid[])
-    as t (id, queue_id, type, payload, content_type, priority, run_at, max_attempts, timeout_ms, headers, origin_id)`;
+/** Columns of the jobs: parameters $1 to $11 of the statements that insert them. */
+const JOB_COLUMNS = `unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::text[], $6::int2[], $7::timestamptz[],
+    $8::int2[], $9::int8[], $10::text[], $11::uuid[]) with ordinality
+    as t (id, queue_id, type, payload, content_type, priority, run_at, max_attempts, timeout_ms, headers, origin_id, ordinal)`;
+
+/** The jobs, each with its position: the statement draws one block of them, and takes them in the order of the rows. */
+export const INPUT = `input as materialized (
+    select t.*, case when t.run_at is null then (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + t.ordinal end as "position"
+      from ${JOB_COLUMNS}
+  )`;
 
 export function jobParameters(rows: SubmitRow[]): unknown[] {
   const some = (pick: (job: NewJob) => unknown) => rows.some(({ job }) => pick(job) !== null);
@@ -47,9 +54,7 @@ export function jobParameters(rows: SubmitRow[]): unknown[] {
  * (their positions keep the order of the request), so that two coordinators with the same jobs do not deadlock.
  */
 const INSERTS = `
-  with input as materialized (
-    select t.*, case when t.run_at is null then nextval('skiplease.position') end as "position" from ${JOB_COLUMNS}
-  ),
+  with ${INPUT},
   inserted as (
     insert into skiplease.job (id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type,
                                content_type, headers, payload)

@@ -59,7 +59,7 @@ async function submitUncommitted(job: NewJob) {
   await client.query('begin');
   await client.query(
     `with made as (insert into skiplease.job (id, "position", queue_id, priority, type, payload)
-                   values ($1, nextval('skiplease.position'), $2, 0, $3, '') returning *)
+                   values ($1, nextval('skiplease.position') * 16384, $2, 0, $3, '') returning *)
      insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)
      select "position", id, now(), queue_id, 400, priority, 1, false from made`,
     [job.id, queueId, job.type],

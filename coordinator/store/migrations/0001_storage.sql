@@ -30,7 +30,8 @@ create table skiplease.queue (
   backoff_jitter double precision not null default 0.1
 );
 
--- Positions in ready only ever come from here, never from a client's clock.
+-- Positions in ready only ever come from here, never from a client's clock. One draw is a block of 16,384 of them, for all
+-- rows of a statement: drawn one by one they were a tenth of a submit.
 create sequence skiplease.position;
 create sequence skiplease.lease_id;
 
