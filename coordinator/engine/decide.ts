@@ -32,7 +32,10 @@ export interface Writes {
   effect: Effect;
 }
 
-export type Decision = { status: ReceiptStatus } | { status: 1; place: number; writes: Writes };
+/** With a `place`: the bit to set there. With none: nothing changes. */
+export type Decision =
+  | { status: ReceiptStatus; place: undefined; writes: undefined }
+  | { status: ReceiptStatus; place: number; writes: Writes | undefined };
 
 /** Is the lease what the proof says it is? A coordinator's own moves never touch what was resumed elsewhere meanwhile. */
 export function proves(proof: Proof, lease: LockedLease, expiredCoordinatorIds: ReadonlySet<string>): boolean {
@@ -61,10 +64,20 @@ export function decide(
 ): Decision {
   const place = lease?.jobIds.indexOf(request.jobId) ?? -1;
   if (facts === undefined) {
-    return { status: ReceiptStatus.LEASE_LOST };
+    return { status: ReceiptStatus.LEASE_LOST, place: undefined, writes: undefined };
   }
-  if (lease === undefined || place < 0 || lease.settled.has(place) || facts.outcome !== undefined) {
-    return { status: whatHappened(request.leaseId, facts) };
+  const before = whatHappened(request.leaseId, facts);
+  if (lease === undefined || place < 0) {
+    return { status: before, place: undefined, writes: undefined };
+  }
+  if (lease.settled.has(place)) {
+    // Its hold ended with no attempt spent and no outcome, which is what a release asks for.
+    const repeated = request.move.kind === 'release' && before === ReceiptStatus.LEASE_LOST;
+    return { status: repeated ? ReceiptStatus.DUPLICATE : before, place: undefined, writes: undefined };
+  }
+  if (facts.outcome !== undefined) {
+    // Completed in SQL, which never writes the mask: the bit catches up, so that the lease can go.
+    return { status: before, place, writes: undefined };
   }
   return { status: ReceiptStatus.ACCEPTED, place, writes: carryOut(request.move, request.jobId, lease, place, facts, policy, random) };
 }

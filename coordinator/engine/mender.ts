@@ -157,13 +157,13 @@ export class Mender {
             { leaseId: pending.request.leaseId, jobId, move }, proven, facts.get(jobId), await this.#policy(facts.get(jobId)), Math.random(),
           );
           // The bit is taken at once: a job that one flush names twice counts once.
-          if ('writes' in decision) {
+          if (decision.place !== undefined) {
             proven!.settled.set(decision.place);
           }
           decided.push({ pending, jobId, move, decision, message: '' });
         }
       }
-      const returned = await this.#write(run, leases, decided.filter(({ decision }) => 'writes' in decision));
+      const returned = await this.#write(run, leases, decided.filter(({ decision }) => decision.place !== undefined));
       return { leases, busy, decided, returned };
     });
     this.#answer(group, flush);
@@ -234,12 +234,12 @@ export class Mender {
     const decisions = gather(leases, decided);
     const { ended, positionMin } = await this.#store.writeDecisions(run, decisions);
     for (const item of decided) {
-      const { writes } = item.decision as { writes: Writes };
+      const { writes } = item.decision;
       // ACCEPTED only for what the outcome insert returned: an SQL completion may have come first.
-      if (writes.outcome !== undefined && !ended.has(item.jobId)) {
+      if (writes?.outcome !== undefined && !ended.has(item.jobId)) {
         throw new Error(`The job ${item.jobId} got its outcome from elsewhere.`);
       }
-      if (item.move.kind === 'succeed' && item.move.followUps.length > 0) {
+      if (writes !== undefined && item.move.kind === 'succeed' && item.move.followUps.length > 0) {
         await this.#followUp(run, item.move.followUps, returned);
       }
     }
@@ -268,7 +268,7 @@ export class Mender {
     const results = new Map<Pending, MoveResult[]>(group.map((pending) => [pending, []]));
     for (const item of flush.decided) {
       results.get(item.pending)!.push({ jobId: item.jobId, status: item.decision.status, message: item.message });
-      if ('writes' in item.decision) {
+      if (item.decision.writes !== undefined) {
         this.#count(item.decision.writes, flush.leases.get(item.pending.request.leaseId)!.queueId);
       }
     }
@@ -321,9 +321,8 @@ function nameMoves(request: MoveRequest, lease: LockedLease | undefined): { jobI
 
 /** The culprit stands alone: the rest commits, and this job stays leased. */
 function refuse(item: Decided, error: Error, leases: Map<bigint, LockedLease>): void {
-  const { place } = item.decision as { place: number };
-  leases.get(item.pending.request.leaseId)!.settled.clear(place);
-  item.decision = { status: ReceiptStatus.INVALID };
+  leases.get(item.pending.request.leaseId)!.settled.clear(item.decision.place!);
+  item.decision = { status: ReceiptStatus.INVALID, place: undefined, writes: undefined };
   item.message = `The database refused it: ${error.message}`.slice(0, 500);
 }
 
@@ -331,21 +330,21 @@ function gather(leases: Map<bigint, LockedLease>, decided: Decided[]): Decisions
   const added = new Map<bigint, Bits>();
   const decisions: Decisions = { masks: [], outcomes: [], attempts: [], returns: [] };
   for (const { pending, decision } of decided) {
-    const { place, writes } = decision as { place: number; writes: Writes };
+    const { writes } = decision;
     const { leaseId } = pending.request;
     let bits = added.get(leaseId);
     if (bits === undefined) {
       bits = new Bits(leases.get(leaseId)!.jobIds.length);
       added.set(leaseId, bits);
     }
-    bits.set(place);
-    if (writes.outcome !== undefined) {
+    bits.set(decision.place!);
+    if (writes?.outcome !== undefined) {
       decisions.outcomes.push(writes.outcome);
     }
-    if (writes.attempt !== undefined) {
+    if (writes?.attempt !== undefined) {
       decisions.attempts.push(writes.attempt);
     }
-    if (writes.returned !== undefined) {
+    if (writes?.returned !== undefined) {
       decisions.returns.push(writes.returned);
     }
   }
