@@ -82,6 +82,16 @@ export function decide(
   return { status: ReceiptStatus.ACCEPTED, place, writes: carryOut(request.move, request.jobId, lease, place, facts, policy, random) };
 }
 
+/** What was decided stands for the rest of the flush as if it were on record: a job that is reported twice in it is a duplicate. */
+export function remember(facts: JobFacts, leaseId: bigint, { outcome, attempt }: Writes): void {
+  if (outcome !== undefined) {
+    facts.outcome = { state: outcome.state, leaseId };
+  }
+  if (attempt !== undefined) {
+    (attempt.state === 1 ? facts.attemptLeaseIds : facts.expiredLeaseIds).push(leaseId);
+  }
+}
+
 function whatHappened(leaseId: bigint, facts: JobFacts): ReceiptStatus {
   if (facts.outcome?.state === JobState.CANCELLED) {
     return ReceiptStatus.CANCELLED;

@@ -4,7 +4,7 @@ import type { Store, TransactionRun } from '../store/store.ts';
 import type { Decisions, JobFacts, LockedLease } from '../store/settle_carefully.ts';
 import { Batcher } from './batcher.ts';
 import { Bits } from '../bits.ts';
-import { decide, proves, type Decision, type Move, type Proof, type Writes } from './decide.ts';
+import { decide, proves, remember, type Decision, type Move, type Proof, type Writes } from './decide.ts';
 import { ReceiptStatus } from './messages.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Sweeper } from './sweeper.ts';
@@ -159,6 +159,9 @@ export class Mender {
           // The bit is taken at once: a job that one flush names twice counts once.
           if (decision.place !== undefined) {
             proven!.settled.set(decision.place);
+          }
+          if (decision.writes !== undefined) {
+            remember(facts.get(jobId)!, pending.request.leaseId, decision.writes);
           }
           decided.push({ pending, jobId, move, decision, message: '' });
         }
