@@ -4,6 +4,8 @@ import type { Store } from '../store/store.ts';
 
 /** What workers say of their progress is written at most this often; the newest word of each job counts. */
 const WRITE_MS = 200;
+/** After the database could not take it. */
+const RETRY_MS = 1_000;
 const ROWS_MAX = 1_000;
 
 /** Bounds the write rate of progress: one statement a fifth of a second, whatever the workers send. */
@@ -11,6 +13,9 @@ export class ProgressWriter {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #waiting = new Map<string, ProgressRow>();
+  /** Jobs whose progress is being written now. */
+  #underWay = new Set<string>();
+  #failing = false;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
@@ -21,20 +26,16 @@ export class ProgressWriter {
 
   add(row: ProgressRow): void {
     const before = this.#waiting.get(row.jobId);
-    if (before !== undefined && before.leaseId === row.leaseId && row.checkpoint === null) {
-      row.checkpoint = before.checkpoint;
-      row.checkpointType = before.checkpointType;
-    }
-    this.#waiting.set(row.jobId, row);
+    this.#waiting.set(row.jobId, before === undefined ? row : newest(before, row));
     this.#timer ??= this.#clock.after(WRITE_MS, () => void this.flush());
   }
 
   /** Is something of this job on its way? A report of it must come after its checkpoint. */
   has(jobId: string): boolean {
-    return this.#waiting.has(jobId);
+    return this.#waiting.has(jobId) || this.#underWay.has(jobId);
   }
 
-  /** Resolves when what was said so far is written. */
+  /** Resolves when what was said so far is written, or the database could not take it: then it is tried again. */
   flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -46,12 +47,41 @@ export class ProgressWriter {
     while (this.#waiting.size > 0) {
       const rows = [...this.#waiting.values()].slice(0, ROWS_MAX);
       rows.forEach(({ jobId }) => this.#waiting.delete(jobId));
+      this.#underWay = new Set(rows.map(({ jobId }) => jobId));
       try {
         await this.#store.saveProgress(rows);
+        this.#failing = false;
       } catch (error) {
-        // Progress is a courtesy; a checkpoint that could not be saved means that the next attempt starts earlier.
-        this.#store.log.warn({ err: error, jobs: rows.length }, 'progress could not be written');
+        this.#failed(error, rows);
+        return;
+      } finally {
+        this.#underWay.clear();
       }
     }
   }
+
+  /**
+   * Progress is a courtesy; a checkpoint that could not be saved means that the next attempt starts earlier. While the
+   * database is away it waits, like the reports that come after it.
+   */
+  #failed(error: unknown, rows: ProgressRow[]): void {
+    const again = this.#store.isAmbiguous(error);
+    if (!again || !this.#failing) {
+      this.#store.log.warn({ err: error, jobs: rows.length }, `progress could not be written${again ? '; it is tried again' : ''}`);
+    }
+    this.#failing = again;
+    if (again) {
+      for (const row of rows) {
+        const after = this.#waiting.get(row.jobId);
+        this.#waiting.set(row.jobId, after === undefined ? row : newest(row, after));
+      }
+      this.#timer ??= this.#clock.after(RETRY_MS, () => void this.flush());
+    }
+  }
+}
+
+/** The later word of one job; a checkpoint stays until it is replaced. */
+function newest(before: ProgressRow, after: ProgressRow): ProgressRow {
+  const kept = before.leaseId === after.leaseId && after.checkpoint === null;
+  return kept ? { ...after, checkpoint: before.checkpoint, checkpointType: before.checkpointType } : after;
 }
