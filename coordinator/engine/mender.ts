@@ -2,13 +2,14 @@ import type { Clock } from '../clock.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Store, TransactionRun } from '../store/store.ts';
 import type { Decisions, JobFacts, LockedLease } from '../store/settle_carefully.ts';
+import type { SubmitRow } from '../store/submit.ts';
 import { Batcher } from './batcher.ts';
 import { Bits } from '../bits.ts';
 import { decide, proves, remember, type Decision, type Move, type Proof, type Writes } from './decide.ts';
 import { ReceiptStatus } from './messages.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Sweeper } from './sweeper.ts';
-import type { NewJob, RetryPolicy } from '../types.ts';
+import type { RetryPolicy } from '../types.ts';
 
 /** Moves of one flush. */
 const FLUSH_MOVES_MAX = 2_000;
@@ -40,6 +41,8 @@ interface Pending {
   tries: number;
   /** Its lease was locked by somebody, or its group failed: it goes alone. */
   alone: boolean;
+  /** The jobs that follow, by the success that they follow. */
+  followUps: Map<Move, SubmitRow[]>;
 }
 
 /** One job's move with what was decided for it. */
@@ -58,6 +61,14 @@ export interface Returned {
   delayMs: number | undefined;
   /** When the earliest follow-up job with a time of its own is due, by the database's clock; undefined: there is none. */
   runAtMs: number | undefined;
+}
+
+/** What the parts of one flush share while they are written. */
+interface Writing {
+  run: TransactionRun;
+  leases: Map<bigint, LockedLease>;
+  followUps: Map<Move, SubmitRow[]>;
+  returned: Returned;
 }
 
 /**
@@ -96,7 +107,7 @@ export class Mender {
 
   add(request: MoveRequest): void {
     if (!this.#closed) {
-      this.#batcher.add({ request, tries: 0, alone: false });
+      this.#batcher.add({ request, tries: 0, alone: false, followUps: new Map() });
     }
   }
 
@@ -111,7 +122,8 @@ export class Mender {
   }
 
   async #flush(items: Pending[]): Promise<void> {
-    const groups = items.some((item) => item.alone) ? items.map((item) => [item]) : [items];
+    const ready = items.filter((item) => this.#prepare(item));
+    const groups = ready.some((item) => item.alone) || ready.length === 0 ? ready.map((item) => [item]) : [ready];
     for (const group of groups) {
       try {
         await this.#commit(group);
@@ -125,6 +137,21 @@ export class Mender {
         });
       }
     }
+  }
+
+  /** Jobs that follow need their queues' numbers. Where a queue is new the item comes back once it is made; nobody waits for it. */
+  #prepare(item: Pending): boolean {
+    const { moves } = item.request;
+    const successes = (Array.isArray(moves) ? moves : []).map(({ move }) => move).filter(hasFollowUps);
+    for (const success of successes) {
+      const rows = this.#queues.knownRows(success.followUps);
+      if (rows === undefined) {
+        this.#queues.rows(successes.flatMap(({ followUps }) => followUps)).then(() => this.#batcher.add(item), () => this.#again(item));
+        return false;
+      }
+      item.followUps.set(success, rows);
+    }
+    return true;
   }
 
   #again(item: Pending): void {
@@ -141,6 +168,8 @@ export class Mender {
   }
 
   async #commit(group: Pending[]): Promise<void> {
+    const followUps = new Map(group.flatMap((pending) => [...pending.followUps]));
+    // Within the transaction, which holds locks, nothing is asked on another connection: that one may wait for these locks.
     const flush = await this.#store.mend(async (run) => {
       const expired = await this.#lockExpired(run, group);
       const { leases, busy } = await this.#lock(run, group);
@@ -148,14 +177,15 @@ export class Mender {
       const named = ready.map((pending) => ({ pending, moves: nameMoves(pending.request, leases.get(pending.request.leaseId)) }));
       const jobIds = [...new Set(named.flatMap(({ moves }) => moves.map(({ jobId }) => jobId)))];
       const facts = jobIds.length === 0 ? new Map<string, JobFacts>() : await this.#store.lookAtJobs(run, jobIds);
+      const queues = await this.#queues.byIds(new Set([...facts.values()].map(({ queueId }) => queueId)), run);
       const decided: Decided[] = [];
       for (const { pending, moves } of named) {
         const lease = leases.get(pending.request.leaseId);
         const proven = lease !== undefined && proves(pending.request.proof, lease, expired) ? lease : undefined;
         for (const { jobId, move } of moves) {
-          const decision = decide(
-            { leaseId: pending.request.leaseId, jobId, move }, proven, facts.get(jobId), await this.#policy(facts.get(jobId)), Math.random(),
-          );
+          const fact = facts.get(jobId);
+          const policy = fact === undefined ? NO_POLICY : queues.get(fact.queueId)!.retry;
+          const decision = decide({ leaseId: pending.request.leaseId, jobId, move }, proven, fact, policy, Math.random());
           // The bit is taken at once: a job that one flush names twice counts once.
           if (decision.place !== undefined) {
             proven!.settled.set(decision.place);
@@ -166,7 +196,8 @@ export class Mender {
           decided.push({ pending, jobId, move, decision, message: '' });
         }
       }
-      const returned = await this.#write(run, leases, decided.filter(({ decision }) => decision.place !== undefined));
+      const returned: Returned = { ready: [], delayMs: undefined, runAtMs: undefined };
+      await this.#write({ run, leases, followUps, returned }, decided.filter(({ decision }) => decision.place !== undefined));
       return { leases, busy, decided, returned };
     });
     this.#answer(group, flush);
@@ -195,28 +226,23 @@ export class Mender {
     };
   }
 
-  async #policy(facts: JobFacts | undefined): Promise<RetryPolicy> {
-    return facts === undefined ? NO_POLICY : (await this.#queues.byId(facts.queueId)).retry;
-  }
-
   /** Writes them together; what the database refuses is rolled back to its savepoint and split. */
-  async #write(run: TransactionRun, leases: Map<bigint, LockedLease>, decided: Decided[]): Promise<Returned> {
-    const returned: Returned = { ready: [], delayMs: undefined, runAtMs: undefined };
-    const alone = decided.filter(({ move }) => move.kind === 'succeed' && move.followUps.length > 0);
+  async #write(writing: Writing, decided: Decided[]): Promise<void> {
+    const alone = decided.filter(({ move }) => hasFollowUps(move));
     const together = decided.filter((item) => !alone.includes(item));
     if (together.length > 0) {
-      await this.#writeOrSplit(run, leases, together, returned);
+      await this.#writeOrSplit(writing, together);
     }
     for (const item of alone) {
-      await this.#writeOrSplit(run, leases, [item], returned);
+      await this.#writeOrSplit(writing, [item]);
     }
-    return returned;
   }
 
-  async #writeOrSplit(run: TransactionRun, leases: Map<bigint, LockedLease>, decided: Decided[], returned: Returned): Promise<void> {
+  async #writeOrSplit(writing: Writing, decided: Decided[]): Promise<void> {
+    const { run, leases } = writing;
     await run('savepoint part');
     try {
-      await this.#writePart(run, leases, decided, returned);
+      await this.#writePart(writing, decided);
       await run('release savepoint part');
     } catch (error) {
       if (this.#store.isTransient(error)) {
@@ -228,12 +254,12 @@ export class Mender {
         return;
       }
       const half = decided.length >> 1;
-      await this.#writeOrSplit(run, leases, decided.slice(0, half), returned);
-      await this.#writeOrSplit(run, leases, decided.slice(half), returned);
+      await this.#writeOrSplit(writing, decided.slice(0, half));
+      await this.#writeOrSplit(writing, decided.slice(half));
     }
   }
 
-  async #writePart(run: TransactionRun, leases: Map<bigint, LockedLease>, decided: Decided[], returned: Returned): Promise<void> {
+  async #writePart({ run, leases, followUps, returned }: Writing, decided: Decided[]): Promise<void> {
     const decisions = gather(leases, decided);
     const { ended, positionMin } = await this.#store.writeDecisions(run, decisions);
     for (const item of decided) {
@@ -242,8 +268,8 @@ export class Mender {
       if (writes?.outcome !== undefined && !ended.has(item.jobId)) {
         throw new Error(`The job ${item.jobId} got its outcome from elsewhere.`);
       }
-      if (writes !== undefined && item.move.kind === 'succeed' && item.move.followUps.length > 0) {
-        await this.#followUp(run, item.move.followUps, returned);
+      if (writes !== undefined && hasFollowUps(item.move)) {
+        await this.#submitFollowUps(run, followUps.get(item.move)!, returned);
       }
     }
     for (const row of decisions.returns) {
@@ -255,8 +281,7 @@ export class Mender {
     }
   }
 
-  async #followUp(run: TransactionRun, jobs: NewJob[], returned: Returned): Promise<void> {
-    const rows = await this.#queues.rows(jobs);
+  async #submitFollowUps(run: TransactionRun, rows: SubmitRow[], returned: Returned): Promise<void> {
     const positionMin = await this.#store.submitFollowUps(run, rows);
     for (const { job, queueId } of rows) {
       if (job.runAtMs !== null) {
@@ -308,6 +333,10 @@ const NO_POLICY: RetryPolicy = { maxAttempts: 1, initialMs: 0, factor: 1, maxMs:
 function weight(request: MoveRequest): number {
   // How many jobs an unnamed move touches is known under the lock only; a lease holds 500 as a rule.
   return Array.isArray(request.moves) ? request.moves.length : 500;
+}
+
+function hasFollowUps(move: Move): move is Extract<Move, { kind: 'succeed' }> {
+  return move.kind === 'succeed' && move.followUps.length > 0;
 }
 
 function mayReturn(move: Move): boolean {

@@ -1,5 +1,5 @@
 import type { SubmitRow } from '../store/submit.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, TransactionRun } from '../store/store.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 
 /** Settings of queues by name and number. What changes them says so (here, or by a wake-up from elsewhere). */
@@ -25,16 +25,17 @@ export class QueueCache {
     return this.#byName.get(name)!;
   }
 
-  async byId(id: number): Promise<QueueSettings> {
-    await this.byIds([id]);
-    return this.#byId.get(id)!;
-  }
-
-  async byIds(ids: Iterable<number>): Promise<void> {
-    const missing = [...ids].filter((id) => !this.#byId.has(id));
+  /** The queues with these numbers. Within a transaction: by its own `run`, since it must wait for no other connection. */
+  async byIds(ids: Iterable<number>, run?: TransactionRun): Promise<Map<number, QueueSettings>> {
+    const found = new Map([...ids].map((id) => [id, this.#byId.get(id)]));
+    const missing = [...found].filter(([, queue]) => queue === undefined).map(([id]) => id);
     if (missing.length > 0) {
-      (await this.#store.queuesById(missing)).forEach((queue) => this.#remember(queue));
+      for (const queue of await this.#store.queuesById(missing, run)) {
+        this.#remember(queue);
+        found.set(queue.id, queue);
+      }
     }
+    return found as Map<number, QueueSettings>;
   }
 
   /** Cached, without a look at the database. */
@@ -54,6 +55,19 @@ export class QueueCache {
   async rows(jobs: NewJob[]): Promise<SubmitRow[]> {
     await this.byNames(jobs.map(({ queue }) => queue));
     return jobs.map((job) => ({ job, queueId: this.#byName.get(job.queue)!.id }));
+  }
+
+  /** The same without a look at the database; undefined: a queue is not known here. */
+  knownRows(jobs: NewJob[]): SubmitRow[] | undefined {
+    const rows: SubmitRow[] = [];
+    for (const job of jobs) {
+      const queue = this.#byName.get(job.queue);
+      if (queue === undefined) {
+        return undefined;
+      }
+      rows.push({ job, queueId: queue.id });
+    }
+    return rows;
   }
 
   /** Somebody changed these: they are read again, now or when the database is back. */

@@ -32,9 +32,12 @@ export async function createQueues(connection: HotConnection, names: string[]): 
   return (await connection.run(BY_NAME, [textArray(names)])).map(settings);
 }
 
+/** Runs a statement: on a connection, or in a transaction that is under way. */
+export type Run = (statement: Statement, values: unknown[]) => Promise<Row[]>;
+
 /** Settings of the queues with these numbers. */
-export async function queuesById(connection: HotConnection, queueIds: number[]): Promise<QueueSettings[]> {
-  return (await connection.run(BY_ID, [int4Array(queueIds)])).map(settings);
+export async function queuesById(run: Run, queueIds: number[]): Promise<QueueSettings[]> {
+  return (await run(BY_ID, [int4Array(queueIds)])).map(settings);
 }
 
 function settings(row: Row): QueueSettings {

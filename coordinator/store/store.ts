@@ -9,7 +9,7 @@ import { ensurePartitions } from './partitions.ts';
 import { connect } from './connection.ts';
 import { saveProgress, sweepProgress, type ProgressRow } from './progress.ts';
 import { promote } from './promote.ts';
-import { createQueues, queuesById } from './queue_settings.ts';
+import { createQueues, queuesById, type Run } from './queue_settings.ts';
 import * as sessions from './sessions.ts';
 import { settle, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
@@ -161,8 +161,9 @@ export class Store {
     return createQueues(this.#rare, names);
   }
 
-  queuesById(queueIds: number[]): Promise<QueueSettings[]> {
-    return queuesById(this.#rare, queueIds);
+  /** Within a transaction: by its own `run`. */
+  queuesById(queueIds: number[], run: Run = (statement, values) => this.#rare.run(statement, values)): Promise<QueueSettings[]> {
+    return queuesById(run, queueIds);
   }
 
   promote(): Promise<{ levels: Level[]; jobs: number }> {
