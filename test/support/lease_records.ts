@@ -22,9 +22,11 @@ const STATES = { 4: 'SUCCEEDED', 5: 'FAILED', 6: 'CANCELLED' } as const;
 
 /** What is on record in the database of a test, past all coordinators: the last word on what became of its jobs. */
 export class Records {
+  readonly #databaseUrl: string;
   readonly #pool: pg.Pool;
 
   constructor(databaseUrl: string) {
+    this.#databaseUrl = databaseUrl;
     this.#pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
     this.#pool.on('error', () => undefined);
   }
@@ -70,6 +72,14 @@ export class Records {
   /** Any statement: what only this one test needs. */
   async rows<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
     return (await this.#pool.query<Row>(text, [...values])).rows;
+  }
+
+  /** A connection of its own, for locks and transactions. To be ended by the test. */
+  async connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.#databaseUrl });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
   }
 
   async close(): Promise<void> {
