@@ -55,6 +55,8 @@ export class Sessions {
   readonly #roomMade: () => void;
   readonly #byId = new Map<string, Session>();
   readonly #byInstance = new Map<string, Session>();
+  /** Leases named by hellos that are under way or have failed, by session: they may stand in our name already. */
+  readonly #named = new Map<string, bigint[]>();
   readonly #hellos: Batcher<PendingHello>;
   readonly #byes: Batcher<string>;
 
@@ -133,6 +135,7 @@ export class Sessions {
     const sessions = silent.filter((session) => still.has(session));
     for (const session of sessions) {
       this.#forget(session);
+      this.#named.delete(session.id);
       session.port?.close(new SkipleaseError('DEADLINE_EXCEEDED', 'SESSION_SILENT', 'No heartbeat came for the time to live; the leases were given up.'));
       session.port = undefined;
     }
@@ -184,7 +187,7 @@ export class Sessions {
         return true;
       }
     }
-    return false;
+    return [...this.#named.values()].some((leaseIds) => leaseIds.includes(leaseId));
   }
 
   async idle(): Promise<void> {
@@ -192,7 +195,11 @@ export class Sessions {
     await this.#byes.idle();
   }
 
-  async #flushHellos(items: PendingHello[]): Promise<void> {
+  async #flushHellos(all: PendingHello[]): Promise<void> {
+    const newest = new Map(all.map((item) => [item.row.instanceId, item]));
+    const items = [...newest.values()];
+    all.filter((item) => newest.get(item.row.instanceId) !== item).forEach((item) => item.reject(replacedError()));
+    items.forEach(({ hello, row }) => this.#named.set(row.sessionId, hello.heldTokens.flatMap((text) => parseToken(text)?.leaseId ?? [])));
     try {
       await this.#store.insertSessions(this.#coordinatorId, items.map(({ row }) => row));
       const resumed = await this.#resume(items);
@@ -202,8 +209,21 @@ export class Sessions {
       }
     } catch (error) {
       this.#metrics.error('HELLO_FAILED');
-      items.forEach((item) => item.reject(error));
+      for (const item of items) {
+        this.#watch(item);
+        item.reject(error);
+      }
     }
+  }
+
+  /**
+   * A hello that failed may have moved leases to its session. Its worker has a time to live to come back and name them
+   * again; then they are given up, like those of any session that has fallen silent.
+   */
+  #watch({ hello, row, port }: PendingHello): void {
+    const session = this.#open(hello, row, port);
+    session.port = undefined;
+    this.#byId.set(session.id, session);
   }
 
   /** Moves the named leases to the new sessions: the tokens are the proof. */
@@ -230,7 +250,7 @@ export class Sessions {
       const replaced = this.#byInstance.get(row.instanceId);
       if (replaced !== undefined) {
         this.#forget(replaced);
-        replaced.port?.close(new SkipleaseError('ABORTED', 'SESSION_REPLACED', 'Another stream of the same instance_id took over.'));
+        replaced.port?.close(replacedError());
         replaced.port = undefined;
       }
     }
@@ -241,16 +261,7 @@ export class Sessions {
   }
 
   #welcome({ hello, row, port, resolve }: PendingHello, resumed: Map<bigint, ResumedLease>): void {
-    const session = new Session({
-      id: row.sessionId,
-      workerId: row.workerId,
-      instanceId: row.instanceId,
-      queues: hello.queues,
-      window: hello.window,
-      leaseBytesMax: hello.leaseBytesMax,
-      port,
-      nowMs: this.#clock.nowMs(),
-    });
+    const session = this.#open(hello, row, port);
     const leases: HeldLease[] = [];
     const lostTokens: string[] = [];
     for (const text of new Set(hello.heldTokens)) {
@@ -264,10 +275,24 @@ export class Sessions {
         leases.push(held);
       }
     }
+    this.#named.delete(session.id);
     this.#byId.set(session.id, session);
     this.#byInstance.set(session.instanceId, session);
     this.#subscribers.add(session);
     resolve({ session, resumed: leases, lostTokens });
+  }
+
+  #open(hello: HelloRequest, row: SessionRow, port: SessionPort): Session {
+    return new Session({
+      id: row.sessionId,
+      workerId: row.workerId,
+      instanceId: row.instanceId,
+      queues: hello.queues,
+      window: hello.window,
+      leaseBytesMax: hello.leaseBytesMax,
+      port,
+      nowMs: this.#clock.nowMs(),
+    });
   }
 
   async #flushByes(sessionIds: string[]): Promise<void> {
