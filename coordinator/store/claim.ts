@@ -1,5 +1,5 @@
 import { int2Array, int4Array, int8Array, uuidArray } from './binary.ts';
-import type { HotConnection, Statement } from './hot_connection.ts';
+import type { HotConnection, Row, Statement } from './hot_connection.ts';
 
 /** A lease to be cut: for one session, of one queue. */
 export interface ClaimSlot {
@@ -88,25 +88,42 @@ const CLAIM: Statement = {
     delete from skiplease.ready where ctid = any(array(select tid from cut where taken))
   ),
   clock as materialized (select skiplease.now() as now),
+  leased as materialized (
+    select g.*, nextval('skiplease.lease_id') as id
+      from (
+        select x.slot, x.ord, array_agg(x.job_id) as job_ids, array_agg(x.attempt) as attempts, array_agg(x.priority) as priorities,
+               array_agg(x.bytes) as bytes, array_agg(x.waited_ms) as waited_ms, string_agg(x.type, ',') as types,
+               string_agg(coalesce(x.content_type, ''), E'\\n') as content_types,
+               string_agg(x.payload, '') as payloads, array_agg(octet_length(x.payload)) as payload_bytes,
+               json_object_agg(x.place - x.slot_place, json_build_array(x.max_attempts, x.timeout_ms, x.headers, encode(x.checkpoint, 'base64')))
+                 filter (where x.has_extras) as extras
+          from (
+            select c.*, j.*, k.checkpoint, (date_part('epoch', clock.now - c.since) * 1000)::int8 as waited_ms, ($14::int4[])[c.slot] as slot_place,
+                   j.max_attempts is not null or j.timeout_ms is not null or j.headers is not null or k.checkpoint is not null as has_extras
+              from cut c
+             cross join clock
+             cross join lateral (select type, payload, content_type, max_attempts, timeout_ms, headers
+                                   from skiplease.job where id = c.job_id offset 0) j
+              left join lateral (select checkpoint from skiplease.progress p where p.job_id = c.job_id and c.again offset 0) k on true
+             where c.taken
+             order by c.slot, c.place
+          ) x
+         group by x.slot, x.ord
+      ) g
+  ),
   granted as (
     insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled)
-    select nextval('skiplease.lease_id'), ($11::int8[])[g.slot], ($1::int4[])[g.ord], $13::uuid, ($12::uuid[])[g.slot], clock.now,
-           g.job_ids, g.attempts, g.priorities, repeat('0', cardinality(g.job_ids))::varbit
-      from (select slot, ord, array_agg(job_id order by place) as job_ids, array_agg(attempt order by place) as attempts,
-                   array_agg(priority order by place) as priorities
-              from cut where taken group by slot, ord) g, clock
-    returning id, secret
+    select l.id, ($11::int8[])[l.slot], ($1::int4[])[l.ord], $13::uuid, ($12::uuid[])[l.slot], clock.now,
+           l.job_ids, l.attempts, l.priorities, repeat('0', cardinality(l.job_ids))::varbit
+      from leased l, clock
+  ),
+  level as (
+    select ord, priority, max("position") filter (where taken) as taken, min("position") filter (where not taken) as shut_out, count(*) as found
+      from cut group by ord, priority
   )
-  select c.ord, c.slot, c.priority, c."position", c.taken, c.job_id, c.attempt, c.bytes,
-         (date_part('epoch', clock.now - c.since) * 1000)::int8,
-         j.type, j.payload, j.content_type, j.max_attempts, j.timeout_ms, j.headers, k.checkpoint,
-         case when row_number() over () = 1 then (select string_agg(id || ':' || secret, ',') from granted) end
-    from cut c
-   cross join clock
-    left join lateral (select type, payload, content_type, max_attempts, timeout_ms, headers
-                         from skiplease.job where id = c.job_id and c.taken offset 0) j on true
-    left join lateral (select checkpoint from skiplease.progress p where p.job_id = c.job_id and c.again offset 0) k on true
-   order by c.place`,
+  select (select json_agg(json_build_array(ord, priority, taken::text, shut_out::text, found)) from level),
+         l.slot, l.id, l.job_ids, l.attempts, l.priorities, l.bytes, l.waited_ms, l.types, l.content_types, l.payloads, l.payload_bytes, l.extras
+    from (select 1) one left join leased l on true`,
 };
 
 export async function claim(connection: HotConnection, coordinatorId: string, queues: ClaimQueue[]): Promise<ClaimResult> {
@@ -145,61 +162,93 @@ export async function claim(connection: HotConnection, coordinatorId: string, qu
     int8Array(slots.map(({ secret }) => secret)),
     uuidArray(slots.map(({ sessionId }) => sessionId)),
     coordinatorId,
+    int4Array(slotPlaces(queues)),
   ]);
   return gather(queues, wanted, rows);
 }
 
-function gather(queues: ClaimQueue[], wanted: number[], rows: (string | null)[][]): ClaimResult {
-  const flat: (ClaimedSlot | undefined)[] = [];
-  const found = queues.map(() => 0);
-  const marks = queues.map(() => new Map<number, bigint>());
-  const held = queues.map(() => new Set<number>());
-  for (const row of rows) {
-    const queue = Number(row[0]) - 1;
-    const priority = Number(row[2]);
-    found[queue]! += 1;
-    // The mark stops before the first row that bytes shut out, so that the next claim finds it.
-    if (row[4] !== 't') {
-      held[queue]!.add(priority);
-      continue;
+/** The place before each slot's first. */
+function slotPlaces(queues: ClaimQueue[]): number[] {
+  const places: number[] = [];
+  let place = 0;
+  for (const { slots } of queues) {
+    for (const { jobs } of slots) {
+      places.push(place + 1);
+      place += jobs;
     }
-    if (!held[queue]!.has(priority)) {
-      marks[queue]!.set(priority, BigInt(row[3]!));
-    }
-    const slot = Number(row[1]) - 1;
-    (flat[slot] ??= { leaseId: 0n, jobs: [] }).jobs.push(job(row));
   }
-  const leaseIds = new Map<string, string>();
-  for (const pair of rows[0]?.[16]?.split(',') ?? rows.find((row) => row[16] !== null)?.[16]?.split(',') ?? []) {
-    const [id, secret] = pair.split(':');
-    leaseIds.set(secret!, id!);
-  }
-  let slot = 0;
-  const slots = queues.map((queue) =>
-    queue.slots.map(({ secret }) => {
-      const claimed = flat[slot];
-      slot += 1;
-      return claimed === undefined ? undefined : { leaseId: BigInt(leaseIds.get(secret.toString())!), jobs: claimed.jobs };
-    }),
-  );
-  return { slots, marks, short: queues.map((_, index) => found[index]! < wanted[index]! && held[index]!.size === 0) };
+  return places;
 }
 
-function job(row: (string | null)[]): ClaimedJob {
-  return {
-    id: row[5]!,
-    attempt: Number(row[6]),
-    bytes: Number(row[7]),
-    waitedMs: Number(row[8]),
-    priority: Number(row[2]),
-    type: row[9]!,
-    payload: bytea(row[10]!),
-    contentType: row[11]!,
-    maxAttempts: row[12] === null ? null : Number(row[12]),
-    timeoutMs: row[13] === null ? null : Number(row[13]),
-    headers: row[14]!,
-    checkpoint: row[15] === null ? null : bytea(row[15]!),
-  };
+function gather(queues: ClaimQueue[], wanted: number[], rows: Row[]): ClaimResult {
+  const found = queues.map(() => 0);
+  const marks = queues.map(() => new Map<number, bigint>());
+  for (const [ord, priority, taken, shutOut, count] of levelsOf(rows[0]![0]!)) {
+    found[ord - 1]! += count;
+    // The mark stops before the first row that bytes shut out, so that the next claim finds it.
+    if (shutOut !== null) {
+      marks[ord - 1]!.set(priority, BigInt(shutOut) - 1n);
+    } else if (taken !== null) {
+      marks[ord - 1]!.set(priority, BigInt(taken));
+    }
+  }
+  const flat: (ClaimedSlot | undefined)[] = [];
+  for (const row of rows) {
+    if (row[1] !== null) {
+      flat[Number(row[1]) - 1] = { leaseId: BigInt(row[2]!), jobs: jobsOf(row) };
+    }
+  }
+  let slot = 0;
+  const slots = queues.map((queue) => queue.slots.map(() => flat[slot++]));
+  return { slots, marks, short: queues.map((_, index) => found[index]! < wanted[index]!) };
+}
+
+/** Of each level: queue, priority, last position taken, first position shut out, rows found. */
+function levelsOf(text: string | null): [number, number, string | null, string | null, number][] {
+  return text === null ? [] : (JSON.parse(text) as [number, number, string | null, string | null, number][]);
+}
+
+/** What few jobs have, by place in the lease: max_attempts, timeout_ms, headers, checkpoint. */
+type Extras = Record<number, [number | null, number | null, object | null, string | null]>;
+const NO_EXTRAS: Extras = {};
+
+/** One row holds a whole lease, column by column. (A row for each job took 2.9 µs of this process for each, this 1.9.) */
+function jobsOf(row: Row): ClaimedJob[] {
+  const ids = list(row[3]!);
+  const attempts = list(row[4]!);
+  const priorities = list(row[5]!);
+  const bytes = list(row[6]!);
+  const waited = list(row[7]!);
+  const types = row[8]!.split(',');
+  const contentTypes = row[9]!.split('\n');
+  const payloads = bytea(row[10]!);
+  const lengths = list(row[11]!);
+  const extras = row[12] === null ? NO_EXTRAS : (JSON.parse(row[12]!) as Extras);
+  let offset = 0;
+  return ids.map((id, place) => {
+    const start = offset;
+    offset += Number(lengths[place]);
+    const extra = extras[place];
+    return {
+      id,
+      type: types[place]!,
+      payload: payloads.subarray(start, offset),
+      contentType: contentTypes[place] === '' ? null : contentTypes[place]!,
+      attempt: Number(attempts[place]),
+      maxAttempts: extra?.[0] ?? null,
+      timeoutMs: extra?.[1] ?? null,
+      headers: extra?.[2] == null ? null : JSON.stringify(extra[2]),
+      checkpoint: extra?.[3] == null ? null : Buffer.from(extra[3], 'base64'),
+      priority: Number(priorities[place]),
+      bytes: Number(bytes[place]),
+      waitedMs: Number(waited[place]),
+    };
+  });
+}
+
+/** The elements of PostgreSQL's text form of an array of numbers or UUIDs. */
+function list(text: string): string[] {
+  return text.slice(1, -1).split(',');
 }
 
 /** PostgreSQL's text form of bytea: \x and hex digits. */
