@@ -320,3 +320,7 @@ export class Sessions {
     this.#subscribers.remove(session);
   }
 }
+
+function replacedError(): SkipleaseError {
+  return new SkipleaseError('ABORTED', 'SESSION_REPLACED', 'Another stream of the same instance_id took over.');
+}
