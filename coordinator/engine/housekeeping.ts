@@ -17,7 +17,10 @@ const SCAN_MS_MAX = 60_000;
 const SCAN_COST_FACTOR = 50;
 const PARTITIONS_MS = 600_000;
 const SWEEP_PROGRESS_MS = 60_000;
-/** After a statement of unknown fate, our leases are audited until it can no longer be running on the server. */
+/**
+ * After a statement of unknown fate, our leases are audited until it can no longer be running on the server: counted from
+ * the first tick that commits after it.
+ */
 const AUDIT_FOR_MS = 3 * STATEMENT_TIMEOUT_MS;
 
 /** What happens at regular times, all of it after a tick that committed. */
@@ -38,6 +41,7 @@ export class Housekeeping {
   #scanDueMs = 0;
   #partitionsDueMs: number;
   #sweepProgressDueMs: number;
+  #auditDue = false;
   #auditUntilMs = 0;
   /** Our leases without a session, at the last audit: twice seen, they are given back. */
   #orphans = new Set<bigint>();
@@ -75,7 +79,7 @@ export class Housekeeping {
 
   /** A claim or hand-off may or may not have happened. */
   auditSoon(): void {
-    this.#auditUntilMs = this.#clock.nowMs() + AUDIT_FOR_MS;
+    this.#auditDue = true;
   }
 
   async tick(beat: Beat): Promise<void> {
@@ -91,6 +95,10 @@ export class Housekeeping {
       await this.#dropLost();
     }
     this.#tickedMs = nowMs;
+    if (this.#auditDue) {
+      this.#auditDue = false;
+      this.#auditUntilMs = nowMs + AUDIT_FOR_MS;
+    }
     if (nowMs < this.#auditUntilMs) {
       await this.#audit();
     }
