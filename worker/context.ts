@@ -28,7 +28,7 @@ export class JobContext {
     this.#parts = parts;
   }
 
-  /** Fires when the work should stop; its reason is a JobCancelledError, LeaseLostError, JobTimeoutError or WorkerStoppingError. */
+  /** Fires when the work should stop, with a JobCancelledError, LeaseLostError, JobTimeoutError or WorkerStoppingError. */
   get signal(): AbortSignal {
     return this.#held.signal;
   }

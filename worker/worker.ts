@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { CancelReason, WorkerServiceClient } from '../proto/gen/skiplease/v1/worker_service.ts';
 import type { Cancel, Hello, Lease, Welcome } from '../proto/gen/skiplease/v1/worker_service.ts';
-import { JobCancelledError, LeaseLostError, WorkerStoppingError } from './abort_reasons.ts';
-import { HeldLeases, leaseIdOf } from './lease/held_leases.ts';
+import { JobCancelledError, LeaseLostError } from './abort_reasons.ts';
+import { drain } from './drain.ts';
+import { HeldLeases } from './lease/held_leases.ts';
 import { ProgressOutbox } from './lease/progress_outbox.ts';
 import { Receipts } from './lease/receipts.ts';
 import { Reporter } from './lease/reporter.ts';
@@ -17,11 +17,11 @@ import { Session } from './stream/session.ts';
 import { sdkName, sdkVersion } from './version.ts';
 import { channelOptions } from './wire/channel.ts';
 
-/** At stop: how long the last receipts are waited for, in milliseconds. What has none by then may run again elsewhere. */
-const lastReceiptsMs = 5_000;
-
 /** The contract's bound of a hello. A lease that cannot be named goes back, and is let go here. */
 const heldTokensMax = 10_000;
+
+/** Nothing more, please. */
+const noWindow = { $case: 'window' as const, value: { jobs: 0, bytes: 0, queues: [] } };
 
 /** Used until a coordinator has named its own. */
 const checkpointBytesMax = 64 * 1024;
@@ -110,19 +110,8 @@ export class Worker {
 
   async #drain(): Promise<void> {
     const { drainDeadlineMs, timeoutGraceMs, logger } = this.#settings;
-    this.#runner.stop();
-    this.#session?.writer.write({ $case: 'window', value: { jobs: 0, bytes: 0, queues: [] } });
-    if (!(await within(drainDeadlineMs, this.#runner.idle()))) {
-      const late = this.#leases.running();
-      logger.warn({ event: 'drain_deadline', jobs: late.length }, `${late.length} jobs still run at the drain deadline`);
-      for (const job of late) job.abort(new WorkerStoppingError('the worker stops, and its drain deadline has passed'));
-      await within(timeoutGraceMs, this.#runner.idle());
-      this.#runner.release(this.#leases.running());
-    }
-    if (!(await within(lastReceiptsMs, this.#leases.empty()))) {
-      const leases = this.#leases.tokens().map(leaseIdOf);
-      logger.warn({ event: 'receipts_missing', leases }, 'stopped without the last receipts; some jobs may run again');
-    }
+    this.#session?.writer.write(noWindow);
+    await drain({ runner: this.#runner, leases: this.#leases, logger, drainDeadlineMs, timeoutGraceMs });
     await this.#connection.close();
     logger.info({ event: 'stopped' }, 'stopped');
   }
@@ -182,7 +171,7 @@ export class Worker {
       `connected to the coordinator at ${session.address}`,
     );
     if (this.#draining !== undefined && session.hello.window?.jobs !== 0) {
-      session.writer.write({ $case: 'window', value: { jobs: 0, bytes: 0, queues: [] } });
+      session.writer.write(noWindow);
     }
     this.#progress.attach(session);
     this.#reporter.attach(session);
@@ -218,13 +207,4 @@ export class Worker {
     this.#reporter.detach();
     this.#progress.detach();
   }
-}
-
-/** Whether the promise resolved within this time. */
-async function within(milliseconds: number, promise: Promise<void>): Promise<boolean> {
-  const timer = new AbortController();
-  const late = delay(milliseconds, false, { signal: timer.signal }).catch(() => false);
-  const inTime = await Promise.race([promise.then(() => true), late]);
-  timer.abort();
-  return inTime;
 }

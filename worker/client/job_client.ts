@@ -117,7 +117,7 @@ export class JobClient {
     return submitted;
   }
 
-  /** Submits a flood: reads the source no faster than its jobs are committed. A refused chunk is counted, and does not end it. */
+  /** Submits a flood: reads the source no faster than it is committed. A refused chunk is counted, and does not end it. */
   async stream(jobs: Iterable<NewJob> | AsyncIterable<NewJob>, options: StreamOptions = {}): Promise<StreamTotals> {
     return submitStream(this.#coordinators, jobs, options);
   }

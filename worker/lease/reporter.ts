@@ -5,7 +5,7 @@ import type { HeldLeases } from './held_leases.ts';
 import { failedOutcome, outcomeBytes } from './outcome_wire.ts';
 import type { ProgressOutbox } from './progress_outbox.ts';
 
-/** Reports that may wait for their receipt. While they do, outcomes gather: the busier the coordinator, the larger the reports. */
+/** Reports that may wait for their receipt. While they do, outcomes gather: a busy coordinator gets larger reports. */
 const unansweredReportsMax = 4;
 
 /** What a report's message may hold beside its outcomes. */
@@ -16,7 +16,7 @@ const defaultLimits = { receiveBytesMax: 4 * 1024 * 1024, resultBytesMax: 256 * 
 
 /**
  * Sends outcomes, grouped by lease. On an idle stream the first goes out in the turn of the event loop in which it was
- * known; whatever else is known by then goes with it. Nothing is forgotten before its receipt: a new stream gets it all again.
+ * known; whatever else is known by then goes with it. Nothing is forgotten before its receipt: a new stream gets it again.
  */
 export class Reporter {
   readonly #leases: HeldLeases;

@@ -10,7 +10,11 @@ import { loggerWith } from '../logger.ts';
 import { isDeliberate, outcomeOfError, outcomeOfResult } from './outcome.ts';
 
 /** Runs a batch handler over jobs of one type of one lease; the outcome of each, in their order. Never rejects. */
-export async function runBatch(batch: readonly HeldJob[], handler: BatchHandler, parts: ContextParts): Promise<JobOutcome[]> {
+export async function runBatch(
+  batch: readonly HeldJob[],
+  handler: BatchHandler,
+  parts: ContextParts,
+): Promise<JobOutcome[]> {
   const jobs = batch.map((held) => new Job(held.wire, held.lease.queue));
   try {
     return outcomesOf(batch, await handler(jobs, contextOf(batch, parts)));
@@ -43,9 +47,10 @@ function contextOf(batch: readonly HeldJob[], parts: ContextParts): BatchContext
 function outcomesOf(batch: readonly HeldJob[], outcomes: BatchOutcomes): JobOutcome[] {
   if (outcomes === undefined) return batch.map((held) => outcomeOfResult(held, undefined));
   if (outcomes instanceof Map) {
-    return batch.map((held) =>
-      outcomes.has(held.wire.id) ? outcomeOfValue(held, outcomes.get(held.wire.id)) : missing(held, 'the Map does not name it'),
-    );
+    return batch.map((held) => {
+      const { id } = held.wire;
+      return outcomes.has(id) ? outcomeOfValue(held, outcomes.get(id)) : missing(held, 'the Map does not name it');
+    });
   }
   if (!Array.isArray(outcomes)) {
     return batch.map((held) => missing(held, 'it returned neither an array nor a Map'));

@@ -27,7 +27,7 @@ export interface RunnerOptions {
 
 /**
  * Runs handlers, a bounded number at once, over the jobs of all leases in the order of their arrival. Each of its
- * lanes is one loop that takes the next job, or batch, when the last is done; a job of its own costs no timer and no closure.
+ * lanes is one loop that takes the next job, or batch, when the last is done; a job alone costs no timer and no closure.
  */
 export class Runner {
   readonly #options: RunnerOptions;
