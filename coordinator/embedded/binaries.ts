@@ -49,7 +49,7 @@ export async function findBinaries(account: Account | undefined, near: string, g
   const copy = join(await reachableBase(near, account), `binaries-${await packageLabel(installed)}`);
   const whenCopied = await tryVersion(join(copy, 'bin'), account);
   if (typeof whenCopied === 'string') return { folder: join(copy, 'bin'), version: whenCopied };
-  await replaceByCopy(installed, copy);
+  await putCopy(installed, copy, account);
   const version = await tryVersion(join(copy, 'bin'), account);
   if (typeof version !== 'string') throw doesNotRun(version);
   return { folder: join(copy, 'bin'), version };
@@ -85,19 +85,33 @@ async function packageLabel(native: string): Promise<string> {
   return `${described.version}-${process.platform}-${process.arch}`;
 }
 
-/** Copies to a name of its own and moves that into place, so that nobody ever sees half a copy. */
-async function replaceByCopy(from: string, to: string): Promise<void> {
+/**
+ * Copies to a name of its own and moves that into place, so that nobody ever sees half a copy. One that somebody else
+ * put there meanwhile may be running already: it is left alone, unless it does not run at all.
+ */
+async function putCopy(from: string, to: string, account: Account): Promise<void> {
   const draft = `${to}.${randomUUID()}`;
   try {
     await copyFolder(from, draft);
-    await rm(to, { recursive: true, force: true });
-    await rename(draft, to);
-  } catch (error) {
-    // Somebody else may have put the same copy there in between; whether it runs is found out by the caller.
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+    if (await moved(draft, to)) return;
+    if (typeof (await tryVersion(join(to, 'bin'), account)) === 'string') return;
+    await rename(to, `${draft}.broken`);
+    await moved(draft, to);
   } finally {
     await rm(draft, { recursive: true, force: true });
+    await rm(`${draft}.broken`, { recursive: true, force: true });
+  }
+}
+
+/** False when there is something in the place already. */
+async function moved(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    throw error;
   }
 }
 

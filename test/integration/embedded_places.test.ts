@@ -78,6 +78,26 @@ asRoot('root, in a clone that nobody else can enter: binaries and data are put w
   t.is(stdout, '', 'nobody but root may write to the copied binaries');
 });
 
+asRoot('root, in such a clone, many at once: all find binaries that run, also in the place of a broken copy', async (t) => {
+  const passable = await makePassableFolder();
+  t.teardown(() => rm(passable, { recursive: true }));
+  const closed = join(passable, 'closed');
+  await mkdir(closed, { mode: 0o700 });
+  const clone = await makeEmbeddedClone(join(closed, 'clone'));
+  const base = join(passable, 'skiplease-root');
+
+  for (const round of ['none there', 'a broken one']) {
+    const hosts = await Promise.all(
+      [1, 2, 3].map((n) => startProcess(clone.node, [clone.host, join(closed, `data-${n}`)], { env: { TMPDIR: passable } })),
+    );
+    for (const host of hosts) t.is((await answer(host)).code, undefined, round);
+    t.deepEqual(await Promise.all(hosts.map((host) => host.stop(30_000))), [0, 0, 0]);
+    const copies = (await readdir(base)).filter((name) => name.startsWith('binaries-'));
+    t.is(copies.length, 1, round);
+    await rm(join(base, copies[0]!, 'lib'), { recursive: true });
+  }
+});
+
 asRoot('root: a temporary folder that somebody else made in the place of ours is not used', async (t) => {
   const passable = await makePassableFolder();
   t.teardown(() => rm(passable, { recursive: true }));
