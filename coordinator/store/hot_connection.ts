@@ -25,6 +25,8 @@ export class HotConnection {
   readonly #purpose: string;
   readonly #observe: StatementObserver;
   #client: Promise<pg.Client> | undefined;
+  /** What #client resolved to. */
+  #open: pg.Client | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -72,7 +74,7 @@ export class HotConnection {
       failed = false;
       return result;
     } catch (error) {
-      throw this.#failure(error);
+      throw this.#failure(error, client);
     } finally {
       this.#observe(statement.name, (performance.now() - started) / 1000, failed);
     }
@@ -88,14 +90,14 @@ export class HotConnection {
       try {
         result = await work((statement, values = []) => query(client, statement, values));
       } catch (error) {
-        await client.query('rollback').catch(() => this.#drop());
+        await client.query('rollback').catch(() => this.#drop(client));
         throw error;
       }
       await client.query('commit');
       failed = false;
       return result;
     } catch (error) {
-      throw this.#failure(error);
+      throw this.#failure(error, client);
     } finally {
       this.#observe(name, (performance.now() - started) / 1000, failed);
     }
@@ -105,32 +107,35 @@ export class HotConnection {
     if (this.#closed) {
       return Promise.reject(new SkipleaseError('UNAVAILABLE', 'SHUTTING_DOWN', 'The coordinator is shutting down.'));
     }
-    this.#client ??= this.#open();
+    this.#client ??= this.#connect();
     return this.#client;
   }
 
-  async #open(): Promise<pg.Client> {
+  async #connect(): Promise<pg.Client> {
     try {
       const client = await connectHot(this.#databaseUrl, this.#purpose);
-      client.on('end', () => this.#drop());
-      client.on('error', () => this.#drop());
+      client.on('end', () => this.#drop(client));
+      client.on('error', () => this.#drop(client));
+      this.#open = client;
       return client;
     } catch (error) {
       this.#client = undefined;
-      throw this.#failure(error);
+      throw error;
     }
   }
 
-  /** The next use opens a new connection. */
-  #drop(): void {
-    const client = this.#client;
-    this.#client = undefined;
-    void client?.then((open) => open.end()).catch(() => {});
+  /** The next use opens a new connection. What a broken one says late does not concern the one that took its place. */
+  #drop(client: pg.Client): void {
+    if (this.#open === client) {
+      this.#open = undefined;
+      this.#client = undefined;
+    }
+    void client.end().catch(() => {});
   }
 
-  #failure(error: unknown): unknown {
+  #failure(error: unknown, client: pg.Client): unknown {
     if (isConnectionFailure(error)) {
-      this.#drop();
+      this.#drop(client);
     }
     return error;
   }

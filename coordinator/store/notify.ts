@@ -10,6 +10,8 @@ export class NotifyConnection {
   /** Called each time that listening (re)starts: whatever was said meanwhile is lost. */
   readonly #listening: () => void;
   #client: Promise<pg.Client> | undefined;
+  /** What #client resolved to. */
+  #open: pg.Client | undefined;
 
   constructor(databaseUrl: string, received: (payload: string) => void, listening: () => void) {
     this.#databaseUrl = databaseUrl;
@@ -19,7 +21,7 @@ export class NotifyConnection {
 
   /** Listens, if it does not yet. */
   async listen(): Promise<void> {
-    this.#client ??= this.#open();
+    this.#client ??= this.#connect();
     await this.#client;
   }
 
@@ -35,16 +37,23 @@ export class NotifyConnection {
     await (await client?.catch(() => undefined))?.end().catch(() => {});
   }
 
-  async #open(): Promise<pg.Client> {
+  async #connect(): Promise<pg.Client> {
     try {
       const client = await connect(this.#databaseUrl, 'notify');
       const lost = () => {
-        this.#client = undefined;
+        if (this.#open === client) {
+          this.#open = undefined;
+          this.#client = undefined;
+        }
       };
       client.on('end', lost);
       client.on('error', lost);
       client.on('notification', ({ payload }) => this.#received(payload ?? ''));
-      await client.query(`listen ${CHANNEL}`);
+      await client.query(`listen ${CHANNEL}`).catch((error: unknown) => {
+        void client.end().catch(() => {});
+        throw error;
+      });
+      this.#open = client;
       this.#listening();
       return client;
     } catch (error) {
