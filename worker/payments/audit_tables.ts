@@ -38,7 +38,7 @@ const runJobs = `
   cross join lateral (select convert_from(j.payload, 'UTF8')::json as payload offset 0) p
   left join skiplease.outcome o on o.job_id = j.id
   left join skiplease.attempt a on a.job_id = j.id and a.number = o.attempt
-  where j.id between $1::uuid and $2::uuid and p.payload ->> 'run' = $3::text`;
+  where j.id between $1::uuid and $2::uuid and j.type = 'payment.capture' and p.payload ->> 'run' = $3::text`;
 
 /** Makes the temporary tables `expected_job` and `run_job` in this session, replacing those of an earlier call. */
 export async function makeAuditTables(client: pg.ClientBase, audited: AuditedRun): Promise<void> {

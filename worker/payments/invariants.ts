@@ -108,6 +108,8 @@ const sumsQuery = `
   )
   select currency, coalesce(ours.sum, 0)::text as ours, coalesce(file.sum, 0)::text as files from file full join ours using (currency) order by currency`;
 
+const number = (count: number): string => count.toLocaleString('en');
+
 /** What the counts are called, in the order in which they are told. */
 const countNames: Readonly<Record<string, string>> = {
   captured: 'captured', duplicate: 'duplicates', declined: 'declined', invalid_iban: 'bad IBANs', gave_up: 'gave up', cancelled: 'cancelled',
@@ -123,7 +125,7 @@ async function checkCounts(client: pg.ClientBase, run: string): Promise<Invarian
   const { rows } = await client.query<{ what: string; ours: number; files: number }>(countsQuery, [run]);
   const counted = (what: string): number => rows.find((row) => row.what === what)?.ours ?? 0;
   const others = counted('invalid_iban') + counted('gave_up');
-  const measure = `${counted('duplicate')} duplicates, ${counted('declined')} declined, ${others} others failed`;
+  const measure = [`${number(counted('duplicate'))} duplicates`, `${number(counted('declined'))} declined`, `${number(others)} others failed`].join(', ');
   const off = rows.filter(({ ours, files }) => ours !== files);
   return invariant('the numbers are the file\'s', measure,
     off.map(({ what, ours, files }) => `${countNames[what] ?? what}: ${ours}, the file has ${files}`));
