@@ -18,6 +18,8 @@ interface Level {
   lookBack: boolean;
   /** The lowest position noted since the claim under way was asked for: that claim may not have seen it. */
   noted: bigint | undefined;
+  /** Its mark has never moved: what was drawn below the first one may still be committed. */
+  fresh: boolean;
   /** Marks of the past, oldest first: the first is the trailing one. */
   history: { ms: number; mark: bigint }[];
 }
@@ -122,13 +124,15 @@ export class Levels {
   }
 
   #trailing(level: Level): bigint {
-    return level.history[0]?.mark ?? level.mark;
+    const trailing = level.history[0]?.mark ?? level.mark;
+    return trailing < level.mark ? trailing : level.mark;
   }
 
   #remember(level: Level, nowMs: number): void {
     const newest = level.history.at(-1);
     if (newest === undefined || nowMs - newest.ms >= HISTORY_STEP_MS) {
-      level.history.push({ ms: nowMs, mark: level.mark });
+      level.history.push({ ms: nowMs, mark: level.fresh ? 0n : level.mark });
+      level.fresh = false;
     }
   }
 
@@ -140,7 +144,7 @@ export class Levels {
     }
     let level = levels.find((known) => known.priority === priority);
     if (level === undefined) {
-      level = { priority, mark, waiting: false, lookBack: false, noted: undefined, history: [] };
+      level = { priority, mark, waiting: false, lookBack: false, noted: undefined, fresh: true, history: [] };
       levels.push(level);
       levels.sort((a, b) => b.priority - a.priority);
     }
