@@ -5,6 +5,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { ResumedLease, SessionRow } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
+import type { Move } from './decide.ts';
 import type { CancelledLeasedJob } from './engine.ts';
 import { HeldLease } from './held_lease.ts';
 import type { Mender } from './mender.ts';
@@ -127,7 +128,10 @@ export class Sessions {
     return [...this.#byId.values()].filter((session) => nowMs - session.heardMs > ttlMs);
   }
 
-  /** Nobody vouches for it any more: its jobs go to others, an attempt is spent on each. */
+  /**
+   * Nobody vouches for it any more: its jobs go to others, an attempt is spent on each. Where its worker has moved to
+   * another coordinator without our hearing of it, what we leased to it meanwhile goes back free.
+   */
   async giveUp(silent: Session[], ttlMs: number): Promise<void> {
     const leases = await this.#store.leasesOfSessions(this.#coordinatorId, silent.map(({ id }) => id));
     // Whoever spoke up meanwhile stays.
@@ -140,9 +144,10 @@ export class Sessions {
       session.port = undefined;
     }
     const ids = new Set(sessions.map(({ id }) => id));
-    for (const { leaseId, sessionId } of leases) {
+    for (const { leaseId, sessionId, replaced } of leases) {
       if (ids.has(sessionId)) {
-        this.#mender.add({ leaseId, proof: { coordinatorId: this.#coordinatorId, sessionId }, moves: { kind: 'expire' }, done: () => {} });
+        const moves: Move = replaced ? { kind: 'release', delayMs: 0, snoozed: false } : { kind: 'expire' };
+        this.#mender.add({ leaseId, proof: { coordinatorId: this.#coordinatorId, sessionId }, moves, done: () => {} });
       }
     }
     await this.#mender.idle();

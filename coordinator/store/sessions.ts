@@ -134,18 +134,22 @@ export async function forgetSessions(connection: HotConnection, sessionIds: stri
   await connection.run(FORGET, [uuidArray(sessionIds)]);
 }
 
+/** A lease in the name of a session that is to be given up. */
+export interface SilentLease {
+  leaseId: bigint;
+  sessionId: string;
+  /** Its worker has said hello elsewhere, which ended this session: what was leased to it since then never reached anybody. */
+  replaced: boolean;
+}
+
 const LEASES_OF_SESSIONS: Statement = {
   name: 'leases_of_sessions',
-  text: `select l.id, i.id from unnest($1::uuid[]) i (id)
+  text: `select l.id, i.id, not exists (select from skiplease.session s where s.id = i.id) from unnest($1::uuid[]) i (id)
     cross join lateral (select id from skiplease.lease where session_id = i.id and coordinator_id = $2::uuid offset 0) l`,
 };
 
 /** What sessions of this coordinator hold: nothing of what was resumed elsewhere meanwhile. */
-export async function leasesOfSessions(
-  connection: HotConnection,
-  coordinatorId: string,
-  sessionIds: string[],
-): Promise<{ leaseId: bigint; sessionId: string }[]> {
+export async function leasesOfSessions(connection: HotConnection, coordinatorId: string, sessionIds: string[]): Promise<SilentLease[]> {
   const rows = await connection.run(LEASES_OF_SESSIONS, [uuidArray(sessionIds), coordinatorId]);
-  return rows.map((row) => ({ leaseId: BigInt(row[0]!), sessionId: row[1]! }));
+  return rows.map((row) => ({ leaseId: BigInt(row[0]!), sessionId: row[1]!, replaced: row[2] === 't' }));
 }

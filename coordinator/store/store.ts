@@ -202,7 +202,7 @@ export class Store {
     return sessions.earlierSessions(this.#rare, of);
   }
 
-  leasesOfSessions(coordinatorId: string, sessionIds: string[]): Promise<{ leaseId: bigint; sessionId: string }[]> {
+  leasesOfSessions(coordinatorId: string, sessionIds: string[]): Promise<sessions.SilentLease[]> {
     return sessions.leasesOfSessions(this.#rare, coordinatorId, sessionIds);
   }
 
