@@ -88,8 +88,12 @@ export class Levels {
     for (const ask of asks) {
       const level = this.#queues.get(queueId)!.find((known) => known.priority === ask.priority)!;
       const last = taken.get(ask.priority);
-      if (last !== undefined && last > level.mark) {
+      const moves = last !== undefined && last > level.mark;
+      // What it was told of but did not get, others may hold, and give up.
+      if (moves || level.waiting) {
         this.#remember(level, nowMs);
+      }
+      if (moves) {
         level.mark = last;
       }
       if (level.noted !== undefined && level.noted <= level.mark) {
@@ -105,7 +109,7 @@ export class Levels {
     this.#refresh(queueId);
   }
 
-  /** A few times a second: wherever the mark moved lately, the next claim looks back to the trailing mark. */
+  /** A few times a second: wherever something was claimed lately, the next claim looks back to the trailing mark. */
   lookBack(nowMs: number): boolean {
     let any = false;
     for (const [queueId, levels] of this.#queues) {
