@@ -1,0 +1,2 @@
+/** How long one property is tried with ever new histories: milliseconds. */
+export const PROPERTY_MS = 10_000;
