@@ -41,8 +41,8 @@ interface PendingHello {
   hello: HelloRequest;
   row: SessionRow;
   port: SessionPort;
-  resolve(welcomed: Welcomed): void;
-  reject(error: unknown): void;
+  resolve: (welcomed: Welcomed) => void;
+  reject: (error: unknown) => void;
 }
 
 /** Every stream of this coordinator: hello, resume, silence, goodbye. Hellos that come together share their statements. */
@@ -176,7 +176,7 @@ export class Sessions {
   /** After our row was given up by others: what they took, our workers must stop working on. */
   dropLost(lost: ReadonlySet<bigint>): void {
     for (const session of this.#byId.values()) {
-      for (const lease of [...session.leases.values()]) {
+      for (const lease of session.leases.values()) {
         if (lost.has(lease.leaseId)) {
           session.drop(lease);
           session.port?.cancel({ token: lease.token, jobIds: [], reason: CancelReason.LEASE_LOST, message: 'The lease was given up while its coordinator was away.' });

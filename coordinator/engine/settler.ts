@@ -34,7 +34,7 @@ interface FastPart {
   jobs: ReportedJob[];
   receipts: JobReceiptMessage[];
   /** Called when every job of the part has its receipt. */
-  done(): void;
+  done: () => void;
 }
 
 /** Commits reports of all sessions together, and answers each when it is committed. */
@@ -69,7 +69,7 @@ export class Settler {
 
   /** `answer` gets a receipt for each job, in the report's order, once all of them are decided and committed. */
   report(session: Session, token: Token | undefined, jobs: ReportedJob[], answer: (receipts: JobReceiptMessage[]) => void): void {
-    const receipts = new Array<JobReceiptMessage>(jobs.length);
+    const receipts = Array.from<JobReceiptMessage>({ length: jobs.length });
     const lease = token === undefined ? undefined : session.leases.get(token.leaseId);
     const known = lease !== undefined && lease.secret === token!.secret ? lease : undefined;
     const places: number[] = [];

@@ -1,7 +1,7 @@
 import type { JobOutcome, Progress, Report } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { Move } from '../engine/decide.ts';
 import type { ReportedJob } from '../engine/settler.ts';
-import { invalidArgument, SkipleaseError, type FieldViolation } from '../errors.ts';
+import { invalidArgument, type FieldViolation, type SkipleaseError } from '../errors.ts';
 import { REPORT_OUTCOMES_MAX } from '../limits.ts';
 import { parseUuid } from './ids.ts';
 import { storedContent, type Content } from './payload.ts';

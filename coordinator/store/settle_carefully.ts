@@ -102,14 +102,14 @@ export async function lookAtJobs(run: TransactionRun, jobIds: string[]): Promise
         maxAttempts: row[2] === null ? null : Number(row[2]),
         bytes: Number(row[3]),
         outcome: row[4] === null ? undefined : { state: Number(row[4]), leaseId: row[5] === null ? null : BigInt(row[5]!) },
-        attemptLeaseIds: leaseIds(row[6] ?? null),
-        expiredLeaseIds: leaseIds(row[7] ?? null),
+        attemptLeaseIds: idList(row[6] ?? null),
+        expiredLeaseIds: idList(row[7] ?? null),
       },
     ]),
   );
 }
 
-function leaseIds(listed: string | null): bigint[] {
+function idList(listed: string | null): bigint[] {
   return listed ? listed.split(',').map(BigInt) : [];
 }
 

@@ -1,4 +1,4 @@
-import type { NewJob, QueueSettings } from '../types.ts';
+import type { QueueSettings } from '../types.ts';
 import { SkipleaseError } from '../errors.ts';
 import { claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import * as coordinators from './coordinators.ts';

@@ -110,7 +110,7 @@ const LOOK_AT_EXISTING: Statement = {
 
 export async function submit(connection: HotConnection, rows: SubmitRow[]): Promise<SubmitCommit> {
   const [row] = await connection.run(SUBMIT, jobParameters(rows));
-  return { positionMin: row![0] === null ? null : BigInt(row![0]!), existingIds: ids(row![1]!) };
+  return { positionMin: row![0] === null ? null : BigInt(row![0]!), existingIds: ids(row![1]) };
 }
 
 /** What became of one caller's jobs, inside a transaction of several callers. */
@@ -123,7 +123,7 @@ export type CallerSubmit = SubmitCommit & {
 export async function submitOneCaller(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {
   const [row] = await run(INSERT_ONE_CALLER, jobParameters(rows));
   const positionMin = row![0] === null ? null : BigInt(row![0]!);
-  const inserted = new Set(ids(row![1]!));
+  const inserted = new Set(ids(row![1]));
   // A caller that names an id twice gets one job: the second naming is a repeat of the first.
   const repeated = rows.filter(({ job }) => !inserted.delete(job.id));
   if (repeated.length === 0) {

@@ -3,7 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Lease, LeasedJob, Receipt } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { newJobId } from '../../worker/index.ts';
-import { failed, LeaseClient, released, snoozed, succeeded } from '../support/lease_client.ts';
+import { failed, released, snoozed, succeeded, type LeaseClient } from '../support/lease_client.ts';
 import { startWorld, type World } from '../support/lease_world.ts';
 import { waitFor } from '../support/wait.ts';
 

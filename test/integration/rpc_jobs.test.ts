@@ -221,7 +221,11 @@ test('lists: every filter, newest first, page by page', async (t) => {
   t.deepEqual(await all({ createdBefore: new Date(from.getTime() - 60_000) }), []);
   t.deepEqual(await all({ queue: 'nobody-submitted-here' }), []);
 
-  const first = await list({ ...filter, pageSize: 5 });
+  // A page may be empty while there is a next one: other tests' jobs are looked through, too.
+  let first = await list({ ...filter, pageSize: 5 });
+  while (first.jobs.length === 0) {
+    first = await list({ ...filter, pageSize: 5, pageToken: first.nextPageToken });
+  }
   t.is(first.jobs[0]!.payload, undefined, 'lists leave payloads out');
   for (const [request, field] of [
     [{ ...filter, pageToken: first.nextPageToken, queue: 'mail' }, 'page_token'],

@@ -87,7 +87,7 @@ test('while nobody watches, nobody looks', async (t) => {
   const looking = async () => (await client.query(
     `select 1 from pg_stat_activity where datname = current_database() and query like '%select distinct id from unnest%' and query_start > clock_timestamp() - interval '1 second'
        and pid <> pg_backend_pid()`)).rowCount! > 0;
-  t.true(await looking());
+  await waitFor(looking, { deadlineMs: 20_000, what: 'the poller to look' });
   watched.cancel();
   await waitFor(async () => !(await looking()), { deadlineMs: 20_000, what: 'the poller to rest' });
   await client.end();

@@ -147,8 +147,8 @@ test('of two streams that one instance opens at once the later one stands, and t
   answer.release();
   await busy;
   const [early, late] = await hellos;
-  t.is(early!.status === 'rejected' && (early.reason as { reason: string }).reason, 'SESSION_REPLACED');
-  t.is(late!.status, 'fulfilled');
+  t.is(early.status === 'rejected' && (early.reason as { reason: string }).reason, 'SESSION_REPLACED');
+  t.is(late.status, 'fulfilled');
   t.is(first.closedWith?.reason, 'SESSION_REPLACED');
   const ofInstance = [...one.engine.sessions.all()].filter(({ instanceId }) => instanceId === first.instanceId);
   t.deepEqual(ofInstance, [third.session]);

@@ -1,6 +1,6 @@
 /** Lock, then look; one order of locks; the mask: whoever meets over a lease, each job ends once and each receipt is true. */
 import anyTest, { type ExecutionContext } from 'ava';
-import pg from 'pg';
+import type pg from 'pg';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
 import { openPool, type Pool } from '../../coordinator/store/pool.ts';
 import { systemClock } from '../../coordinator/clock.ts';

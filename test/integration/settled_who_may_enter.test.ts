@@ -100,7 +100,7 @@ test('the same jobs from two coordinators at once: each job is created once', as
     const jobs = newJobs(40, { queue });
     all.push(...jobs);
     const answers = await Promise.all([one.engine.submit(jobs), two.engine.submit(jobs)]);
-    t.is(answers[0]!.existingIds.length + answers[1]!.existingIds.length, 40, 'created by one of them');
+    t.is(answers[0].existingIds.length + answers[1].existingIds.length, 40, 'created by one of them');
     t.is(new Set(answers.flatMap(({ existingIds }) => existingIds)).size, 40);
   }
   t.deepEqual(await places(all), { jobs: 400, ready: 400, scheduled: 0, held: 0 });
@@ -219,7 +219,7 @@ test('an id of another type that is not committed yet is refused, too, once it i
   const refused = t.throwsAsync(one.engine.submit([newJob({ queue: job.queue }), { ...job, type: 'other' }]), { instanceOf: SkipleaseError });
   await world.waitForLockWaits('submit');
   await first.query('commit');
-  t.is((await refused)!.reason, 'JOB_ID_TAKEN');
+  t.is((await refused).reason, 'JOB_ID_TAKEN');
   t.is(await world.count('job', 'queue_id = $1', [await world.queue(job.queue)]), 1);
 });
 

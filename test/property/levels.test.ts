@@ -156,7 +156,7 @@ test('whatever becomes visible is claimed: at once when it was noticed, by a loo
       const left = table.waiting().filter(({ position, priority }) => noticed.has(position) || position <= marks.get(priority)!);
       return left.length === 0;
     }),
-    { interruptAfterTimeLimit: PROPERTY_MS, markInterruptAsFailure: false, numRuns: 50_000 },
+    { plugins: [fc.interruptAfterTimeLimit(PROPERTY_MS)], numRuns: 50_000 },
   );
   t.pass();
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../coordinator/clock.ts';
 import type { Move } from '../../coordinator/engine/decide.ts';
-import { ReceiptStatus, type CancelMessage, type JobReceiptMessage, type LeasedJobMessage, type LeaseMessage } from '../../coordinator/engine/messages.ts';
+import type { CancelMessage, JobReceiptMessage, LeasedJobMessage, LeaseMessage, ReceiptStatus } from '../../coordinator/engine/messages.ts';
 import type { Session, SessionPort } from '../../coordinator/engine/session.ts';
 import type { Welcomed } from '../../coordinator/engine/sessions.ts';
 import { RunningEngine } from '../../coordinator/engine/start.ts';
