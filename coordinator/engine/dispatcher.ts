@@ -15,8 +15,12 @@ import type { QueueSettings } from '../types.ts';
 const CLAIM_JOBS_MAX = 2_000;
 const CLAIM_SLOTS_MAX = 500;
 const CLAIM_QUEUES_MAX = 100;
-/** How often, at most, claims look back to the trailing marks; and no more than a twentieth of the time goes into it. */
+/**
+ * How often claims look back to the trailing marks: twice a second, or less so that no more than a twentieth of the time
+ * goes into it, but never later than the maximum. With the claim itself, what was committed below a mark waits two seconds.
+ */
 const LOOK_BACK_MS = 500;
+const LOOK_BACK_MS_MAX = 1_500;
 const LOOK_BACK_COST_FACTOR = 20;
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1_000;
@@ -111,7 +115,7 @@ export class Dispatcher {
       const jobs = result.slots.flat().reduce((sum, slot) => sum + (slot?.jobs.length ?? 0), 0);
       this.#metrics.claim((nowMs - started) / 1000, jobs);
       if (lookedBack) {
-        this.#nextLookBack(nowMs + Math.max(LOOK_BACK_MS, LOOK_BACK_COST_FACTOR * (nowMs - started)));
+        this.#nextLookBack(nowMs + Math.min(LOOK_BACK_MS_MAX, Math.max(LOOK_BACK_MS, LOOK_BACK_COST_FACTOR * (nowMs - started))));
       }
       wants.forEach((want, index) => {
         this.#levels.claimed(want.queueId, want.levels, result.marks[index]!, result.short[index]!, nowMs);
