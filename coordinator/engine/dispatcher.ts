@@ -132,7 +132,11 @@ export class Dispatcher {
   #nextLookBack(atMs: number): void {
     this.#lookBackMs = atMs;
     clearTimeout(this.#lookBackTimer);
-    this.#lookBackTimer = this.#clock.after(atMs - this.#clock.nowMs(), () => this.wake());
+    this.#lookBackTimer = this.#clock.after(atMs - this.#clock.nowMs(), () => {
+      // Timers may fire a little early: asked for the time again, the claim would find that it is not due.
+      this.#lookBackMs = 0;
+      this.wake();
+    });
   }
 
   #failed(error: unknown): void {
