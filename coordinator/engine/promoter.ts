@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { PROMOTE_JOBS_MAX } from '../limits.ts';
 import type { Level } from '../store/levels.ts';
+import type { Promotion } from '../store/promote.ts';
 import type { Store } from '../store/store.ts';
 import type { Standing } from './standing.ts';
 
@@ -28,7 +29,11 @@ export class Promoter {
 
   /** A job is due at this moment of the database's clock. */
   note(runAtMs: number): void {
-    const dueMs = this.#clock.nowMs() + Math.max(0, runAtMs - this.#standing.databaseNowMs());
+    this.#runIn(runAtMs - this.#standing.databaseNowMs());
+  }
+
+  #runIn(ms: number): void {
+    const dueMs = this.#clock.nowMs() + Math.max(0, ms);
     if (dueMs < this.#dueMs && !this.#closed) {
       this.#dueMs = dueMs;
       clearTimeout(this.#timer);
@@ -51,7 +56,10 @@ export class Promoter {
     this.#running = true;
     try {
       while (this.#again && !this.#closed) {
-        const { jobs, levels } = await this.#promote();
+        const { jobs, levels, nextDueMs } = await this.#promote();
+        if (nextDueMs !== null) {
+          this.#runIn(nextDueMs);
+        }
         this.#again ||= jobs === PROMOTE_JOBS_MAX;
         if (levels.length > 0) {
           this.#promoted(levels);
@@ -65,7 +73,7 @@ export class Promoter {
     }
   }
 
-  #promote(): Promise<{ levels: Level[]; jobs: number }> {
+  #promote(): Promise<Promotion> {
     this.#again = false;
     return this.#store.promote();
   }

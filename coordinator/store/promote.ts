@@ -2,6 +2,14 @@ import { POSITIONS_OF_A_DRAW, PROMOTE_JOBS_MAX } from '../limits.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
 import type { Level } from './levels.ts';
 
+export interface Promotion {
+  /** Where jobs went to. */
+  levels: Level[];
+  jobs: number;
+  /** Until the next scheduled job is due: milliseconds; null: there is none. */
+  nextDueMs: number | null;
+}
+
 const PROMOTE: Statement = {
   name: 'promote',
   text: `
@@ -18,14 +26,19 @@ const PROMOTE: Statement = {
       from due
     returning queue_id, priority, "position"
   )
-  select queue_id, priority, min("position"), count(*) from waiting group by queue_id, priority`,
+  select w.queue_id, w.priority, w.position_min, w.jobs,
+         (select date_part('epoch', run_at - clock.now) * 1000 from skiplease.scheduled where run_at > (select now from clock) order by run_at limit 1)
+    from clock left join (select queue_id, priority, min("position") as position_min, count(*) as jobs
+                            from waiting group by queue_id, priority) w on true`,
 };
 
-/** Moves due jobs to ready. Returns the levels they went to, and how many there were. */
-export async function promote(connection: HotConnection): Promise<{ levels: Level[]; jobs: number }> {
+/** Moves due jobs to ready, and tells when the next one is due: our own idea of that moment is a little early or late. */
+export async function promote(connection: HotConnection): Promise<Promotion> {
   const rows = await connection.run(PROMOTE, []);
+  const moved = rows.filter((row) => row[0] !== null);
   return {
-    levels: rows.map((row) => ({ queueId: Number(row[0]), priority: Number(row[1]), positionMin: BigInt(row[2]!) })),
-    jobs: rows.reduce((sum, row) => sum + Number(row[3]), 0),
+    levels: moved.map((row) => ({ queueId: Number(row[0]), priority: Number(row[1]), positionMin: BigInt(row[2]!) })),
+    jobs: moved.reduce((sum, row) => sum + Number(row[3]), 0),
+    nextDueMs: rows[0]![4] === null ? null : Number(rows[0]![4]),
   };
 }

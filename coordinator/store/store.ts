@@ -8,7 +8,7 @@ import { scanLevels, type Level } from './levels.ts';
 import { ensurePartitions } from './partitions.ts';
 import { connect } from './connection.ts';
 import { saveProgress, sweepProgress, type ProgressRow } from './progress.ts';
-import { promote } from './promote.ts';
+import { promote, type Promotion } from './promote.ts';
 import { createQueues, queuesById, type Run } from './queue_settings.ts';
 import * as sessions from './sessions.ts';
 import { settle, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
@@ -166,7 +166,7 @@ export class Store {
     return queuesById(run, queueIds);
   }
 
-  promote(): Promise<{ levels: Level[]; jobs: number }> {
+  promote(): Promise<Promotion> {
     return promote(this.#rare);
   }
 
