@@ -1,3 +1,5 @@
+import { EmbeddedPostgresError } from './embedded/index.ts';
+import { SkipleaseError } from './errors.ts';
 import type { Log } from './observe/log.ts';
 
 /** A stop that takes longer than this is given up: milliseconds. Longer than any deadline inside it. */
@@ -58,7 +60,10 @@ export class Shutdown {
       await this.#stop(0);
       return;
     }
-    this.#log.fatal({ event: 'start_failed', err: error }, (error as Error).message);
+    // What we foresaw says what to do; a stack would only bury it.
+    const foreseen = error instanceof SkipleaseError || error instanceof EmbeddedPostgresError;
+    const fields = foreseen ? { code: error.code } : { err: error };
+    this.#log.fatal({ event: 'start_failed', ...fields }, (error as Error).message);
     if (process.stderr.isTTY) {
       process.stderr.write(`\nSkiplease cannot start. ${(error as Error).message}\n`);
     }

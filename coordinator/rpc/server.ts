@@ -1,4 +1,4 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import type { handleBidiStreamingCall, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
@@ -89,6 +89,9 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
     },
   };
 }
+
+// What the library would print beside it comes as an error to whoever called.
+setLogVerbosity(logVerbosity.NONE);
 
 function bind(server: Server, address: ListenAddress): Promise<number> {
   return new Promise((resolve, reject) => {
