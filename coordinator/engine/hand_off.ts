@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { HandOffSlot, LevelMark } from '../store/hand_off.ts';
+import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
 import type { SubmitRow } from '../store/submit.ts';
 import type { Delivery } from './deliver.ts';
@@ -102,9 +103,9 @@ export class HandOff {
     return { rows: [...handed, ...ready, ...scheduled], slots, levels };
   }
 
-  /** Returns what went to ready after all, and its lowest position. */
-  async commit(plan: HandOffPlan): Promise<{ waiting: SubmitRow[]; positionMin: bigint | null }> {
-    const { leaseIds, positionMin } = await this.#store.handOff(this.#coordinatorId, plan.rows, plan.slots, plan.levels);
+  /** Returns what went to ready after all, its lowest position, and where others were found to wait before it. */
+  async commit(plan: HandOffPlan): Promise<{ waiting: SubmitRow[]; positionMin: bigint | null; before: Level[] }> {
+    const { leaseIds, positionMin, before } = await this.#store.handOff(this.#coordinatorId, plan.rows, plan.slots, plan.levels);
     const waiting: SubmitRow[] = plan.rows.slice(plan.slots.at(-1)!.last);
     plan.slots.forEach((slot, index) => {
       slot.leaseId = leaseIds[index]!;
@@ -112,7 +113,7 @@ export class HandOff {
         waiting.push(...plan.rows.slice(slot.first - 1, slot.last));
       }
     });
-    return { waiting, positionMin };
+    return { waiting, positionMin, before };
   }
 
   /** After the commit: the reserved room becomes the leases'. */

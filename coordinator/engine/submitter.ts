@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { SkipleaseError } from '../errors.ts';
 import { SUBMIT_WAITING_BYTES_MAX, SUBMIT_WAITING_JOBS_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
 import type { SubmitRow } from '../store/submit.ts';
 import { Batcher } from './batcher.ts';
@@ -24,7 +25,7 @@ interface Caller {
 
 /** What a commit left behind for those who wait for work. */
 export interface Submitted {
-  ready: { queueId: number; priority: number; positionMin: bigint }[];
+  ready: Level[];
   /** Moment of the database's clock when the earliest scheduled one is due; undefined: none was scheduled. */
   runAtMs: number | undefined;
 }
@@ -94,8 +95,8 @@ export class Submitter {
   }
 
   async #commitHandOff(callers: Caller[], plan: HandOffPlan): Promise<void> {
-    const { waiting, positionMin } = await this.#handOff.commit(plan);
-    this.#wake(waiting, positionMin);
+    const { waiting, positionMin, before } = await this.#handOff.commit(plan);
+    this.#wake(waiting, positionMin, before);
     this.#count(plan.rows);
     callers.forEach((caller) => caller.resolve({ existingIds: [] }));
     // The answers are on their way before the leases: a worker may well be faster than its submitter.
@@ -140,8 +141,8 @@ export class Submitter {
     }
   }
 
-  #wake(rows: SubmitRow[], positionMin: bigint | null): void {
-    const submitted: Submitted = { ready: [], runAtMs: undefined };
+  #wake(rows: SubmitRow[], positionMin: bigint | null, before: Level[] = []): void {
+    const submitted: Submitted = { ready: [...before], runAtMs: undefined };
     const seen = new Set<number>();
     for (const { job, queueId } of rows) {
       if (job.runAtMs !== null) {

@@ -1,6 +1,7 @@
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { int2Array, int4Array, int8Array, uuidArray } from './binary.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
+import type { Level } from './levels.ts';
 import { INPUT, jobParameters, type SubmitRow } from './submit.ts';
 
 /** A lease that is cut out of a submit: jobs `first` to `last` (from 1) of the rows, all of one queue. */
@@ -23,6 +24,8 @@ export interface HandOffCommit {
   /** By place in the slots: the lease's id, or null when the queue was paused or somebody waited before: then the jobs are ready. */
   leaseIds: (bigint | null)[];
   positionMin: bigint | null;
+  /** Where somebody waits before, of whom this coordinator may not have heard. */
+  before: Level[];
 }
 
 /**
@@ -38,14 +41,15 @@ const HAND_OFF: Statement = {
   name: 'hand_off',
   text: `
   with ${INPUT},
+  before as materialized (
+    select l.queue_id, l.priority, r."position" from unnest($13::int4[], $14::int2[], $15::int8[]) as l (queue_id, priority, mark)
+     cross join lateral (
+       select "position" from skiplease.ready
+        where queue_id = l.queue_id and priority = l.priority and "position" > l.mark order by "position" limit 1) r
+  ),
   open as materialized (
     select q.id from skiplease.queue q
-     where q.id = any($12::int4[]) and not q.paused
-       and not exists (
-         select 1 from unnest($13::int4[], $14::int2[], $15::int8[]) as l (queue_id, priority, mark)
-          where l.queue_id = q.id
-            and (select true from skiplease.ready r
-                  where r.queue_id = l.queue_id and r.priority = l.priority and r."position" > l.mark limit 1))
+     where q.id = any($12::int4[]) and not q.paused and q.id not in (select queue_id from before)
   ),
   inserted as (
     insert into skiplease.job (id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type,
@@ -84,7 +88,8 @@ const HAND_OFF: Statement = {
   )
   select (select min("position") from waiting),
          (select string_agg(id || ':' || secret, ',') from granted),
-         case when (select count(*) from inserted) <> cardinality($1::uuid[]) then skiplease.refuse('job id exists') end`,
+         case when (select count(*) from inserted) <> cardinality($1::uuid[]) then skiplease.refuse('job id exists') end,
+         (select string_agg(queue_id || ':' || priority || ':' || "position", ',') from before)`,
 };
 
 /** `rows` in the order that HAND_OFF asks for; `slots` cover the first of them without a gap. */
@@ -117,5 +122,9 @@ export async function handOff(
   return {
     positionMin: row![0] === null ? null : BigInt(row![0]!),
     leaseIds: slots.map(({ secret }) => granted.get(secret) ?? null),
+    before: (row![3]?.split(',') ?? []).map((level) => {
+      const [queueId, priority, position] = level.split(':');
+      return { queueId: Number(queueId), priority: Number(priority), positionMin: BigInt(position!) };
+    }),
   };
 }
