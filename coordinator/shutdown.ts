@@ -6,6 +6,13 @@ import type { Log } from './observe/log.ts';
 const STOP_MS_MAX = 720_000;
 const SIGNAL_NUMBERS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
 
+function reasonOf(error: unknown): { reason: string } | undefined {
+  if (error instanceof SkipleaseError) {
+    return { reason: error.reason };
+  }
+  return error instanceof EmbeddedPostgresError ? { reason: error.code } : undefined;
+}
+
 /** Thrown out of a start that a signal interrupted. */
 class Interrupted extends Error {}
 
@@ -61,9 +68,7 @@ export class Shutdown {
       return;
     }
     // What we foresaw says what to do; a stack would only bury it.
-    const foreseen = error instanceof SkipleaseError || error instanceof EmbeddedPostgresError;
-    const fields = foreseen ? { code: error.code } : { err: error };
-    this.#log.fatal({ event: 'start_failed', ...fields }, (error as Error).message);
+    this.#log.fatal({ event: 'start_failed', ...(reasonOf(error) ?? { err: error }) }, (error as Error).message);
     if (process.stderr.isTTY) {
       process.stderr.write(`\nSkiplease cannot start. ${(error as Error).message}\n`);
     }

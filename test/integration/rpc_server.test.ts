@@ -78,11 +78,11 @@ test('what stands in the way of a start is said in one line, and the process exi
   ] as const) {
     const running = await startScript(MAIN, [], environment);
     t.is(await running.exited, 1);
-    const lines = running.logs.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { level: string; msg: string; event: string; err?: { reason: string } });
+    const lines = running.logs.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { level: string; msg: string; event: string; reason?: string });
     const fatal = lines.filter(({ level }) => level === 'fatal');
     t.is(fatal.length, 1, running.logs.join('\n'));
     t.is(fatal[0]!.event, 'start_failed');
-    t.is(fatal[0]!.err!.reason, reason);
+    t.is(fatal[0]!.reason, reason);
     t.regex(fatal[0]!.msg, words);
   }
   await rpc.stop();
