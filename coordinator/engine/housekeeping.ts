@@ -6,6 +6,7 @@ import type { NotifyConnection } from '../store/notify.ts';
 import type { Store } from '../store/store.ts';
 import type { Mender } from './mender.ts';
 import type { Promoter } from './promoter.ts';
+import type { QueueCache } from './queue_cache.ts';
 import type { Reaper } from './reaper.ts';
 import type { Sessions } from './sessions.ts';
 import type { Sweeper } from './sweeper.ts';
@@ -35,6 +36,7 @@ export class Housekeeping {
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
   readonly #promoter: Promoter;
+  readonly #queues: QueueCache;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
   #tickedMs: number;
@@ -49,7 +51,7 @@ export class Housekeeping {
 
   constructor(deps: {
     coordinatorId: string; ttlMs: number; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
-    line: NotifyConnection; promoter: Promoter; clock: Clock; found: (levels: Level[]) => void;
+    line: NotifyConnection; promoter: Promoter; queues: QueueCache; clock: Clock; found: (levels: Level[]) => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#ttlMs = deps.ttlMs;
@@ -62,6 +64,7 @@ export class Housekeeping {
     this.#wakeups = deps.wakeups;
     this.#line = deps.line;
     this.#promoter = deps.promoter;
+    this.#queues = deps.queues;
     this.#clock = deps.clock;
     this.#found = deps.found;
     this.#partitionsDueMs = deps.clock.nowMs() + PARTITIONS_MS;
@@ -116,13 +119,14 @@ export class Housekeeping {
     }
   }
 
-  /** Looks at every level from zero: the guarantee behind hints that were lost and claims that were given up. */
+  /** Looks at every level from zero, and at every queue's settings: the guarantee behind hints that were lost and claims that were given up. */
   async scan(): Promise<void> {
     if (this.#closed) {
       return;
     }
     const started = this.#clock.nowMs();
     this.#scanDueMs = started + SCAN_MS_MAX;
+    await this.#queues.refreshAll();
     const levels = await this.#store.scanLevels();
     const nowMs = this.#clock.nowMs();
     this.#scanDueMs = nowMs + Math.min(SCAN_MS_MAX, Math.max(SCAN_MS_MIN, SCAN_COST_FACTOR * (nowMs - started)));

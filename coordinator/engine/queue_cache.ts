@@ -53,8 +53,14 @@ export class QueueCache {
 
   /** Jobs with their queues' numbers. */
   async rows(jobs: NewJob[]): Promise<SubmitRow[]> {
-    await this.byNames(jobs.map(({ queue }) => queue));
-    return jobs.map((job) => ({ job, queueId: this.#byName.get(job.queue)!.id }));
+    for (;;) {
+      await this.byNames(jobs.map(({ queue }) => queue));
+      // One of them may have been forgotten while another was made.
+      const rows = this.knownRows(jobs);
+      if (rows !== undefined) {
+        return rows;
+      }
+    }
   }
 
   /** The same without a look at the database; undefined: a queue is not known here. */
@@ -70,16 +76,26 @@ export class QueueCache {
     return rows;
   }
 
-  /** Somebody changed these: they are read again, now or when the database is back. */
+  /** Somebody changed these: they are read again, now or, should the database be away, when they are next needed. */
   async refresh(ids: number[]): Promise<void> {
-    for (const id of ids) {
-      const queue = this.#byId.get(id);
-      if (queue !== undefined) {
-        this.#byId.delete(id);
-        this.#byName.delete(queue.name);
-      }
+    const known = ids.filter((id) => this.#byId.has(id));
+    if (known.length === 0) {
+      return;
     }
-    await this.byIds(ids);
+    try {
+      (await this.#store.queuesById(known)).forEach((queue) => this.#remember(queue));
+    } catch (error) {
+      for (const id of known) {
+        this.#byName.delete(this.nameOf(id));
+        this.#byId.delete(id);
+      }
+      throw error;
+    }
+  }
+
+  /** For changes that went unheard. */
+  refreshAll(): Promise<void> {
+    return this.refresh([...this.#byId.keys()]);
   }
 
   #remember(queue: QueueSettings): void {

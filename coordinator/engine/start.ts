@@ -95,7 +95,7 @@ export class RunningEngine implements Engine {
     });
     this.#housekeeping = new Housekeeping({
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
-      promoter: this.#promoter,
+      promoter: this.#promoter, queues: this.queues,
       found: (levels) => {
         handOff.enabled = true;
         this.#ready(levels, false);
