@@ -245,7 +245,8 @@ export class Mender {
       await this.#writePart(writing, decided);
       await run('release savepoint part');
     } catch (error) {
-      if (this.#store.isTransient(error)) {
+      // Nothing of the job's own: the whole is tried again, with partitions that are missing.
+      if (this.#store.isTransient(error) || this.#store.isMissingPartition(error)) {
         throw error;
       }
       await run('rollback to savepoint part');

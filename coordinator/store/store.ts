@@ -71,6 +71,11 @@ export class Store {
     return isConnectionFailure(error);
   }
 
+  /** The clock has run past the last partition; whoever meets this tries again once, after they were made. */
+  isMissingPartition(error: unknown): boolean {
+    return isMissingPartition(error);
+  }
+
   /** skiplease.refuse() ended the statement: something was not as the fast way needs it. */
   isRefused(error: unknown): boolean {
     return sqlState(error) === REFUSED;
