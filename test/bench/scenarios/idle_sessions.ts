@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { FleetMethods } from '../roles/methods.ts';
 import { RoleProcess } from '../roles/role_process.ts';
 import { withAdmin, type BenchDatabase } from '../database/server.ts';
-import { readStatements, statementsBetween, type StatementCount } from '../database/statement_log.ts';
+import { readStatements, statementsBetween, totalCalls, type StatementCount } from '../database/statement_log.ts';
 import { startCoordinator } from '../../support/coordinator.ts';
 import type { BenchContext } from './context.ts';
 import { waitFor } from './wait_for.ts';
@@ -13,6 +13,8 @@ export const TICKS = 10;
 
 /** The coordinator's heartbeat: the statement that renews its own row. */
 const HEARTBEAT = /update skiplease\.coordinator set expires_at/i;
+/** What a worker that connects makes its coordinator say. */
+const HELLO = /insert into skiplease\.session/i;
 const DEADLINE_MS = 60_000;
 
 /** What an idle system says to its database over ten heartbeats. */
@@ -25,19 +27,14 @@ export interface IdleResult {
 
 /** Starts a coordinator on an empty database, connects that many idle workers, and counts its statements. */
 export async function idleSessions(context: BenchContext, sessions: number): Promise<IdleResult> {
-  const { server, options } = context;
+  const { server } = context;
   const database = await server.createDatabase(`idle_${sessions}`);
-  const coordinator = await startCoordinator({
-    databaseUrl: database.contestantUrl,
-    // A shorter time to live only makes the ten heartbeats come sooner.
-    environment: options.quick ? { SKIPLEASE_LEASE_TTL_MS: '2000' } : {},
-  });
+  const coordinator = await startCoordinator({ databaseUrl: database.contestantUrl });
   const fleet = new RoleProcess<FleetMethods>('fleet', join(import.meta.dirname, '../skiplease/fleet.ts'));
   try {
     await fleet.call('open', { address: coordinator.grpcAddress, sessions });
     await waitFor(`${sessions} sessions`, DEADLINE_MS, () => sessionsReached(database, sessions));
-    // The hellos are over; what comes now is what idling costs.
-    const start = await nextHeartbeat(context, database, 1);
+    const start = await hellosOver(context, database);
     const before = await readStatements(server.admin, database.name);
     await nextHeartbeat(context, database, TICKS, start);
     const statements = statementsBetween(before, await readStatements(server.admin, database.name));
@@ -56,6 +53,20 @@ async function sessionsReached(database: BenchDatabase, sessions: number): Promi
     client.query<{ count: number }>('SELECT count(*)::int AS count FROM skiplease.session'),
   );
   return rows[0]!.count === sessions || undefined;
+}
+
+/** Waits for two heartbeats without a hello between them: what comes then is what idling costs. */
+async function hellosOver(context: BenchContext, database: BenchDatabase): Promise<number> {
+  const deadline = performance.now() + DEADLINE_MS;
+  let heartbeats = await nextHeartbeat(context, database, 1);
+  for (let hellos = -1; ; ) {
+    const statements = await readStatements(context.server.admin, database.name);
+    const now = totalCalls([...statements.values()].filter(({ query }) => HELLO.test(query)));
+    if (now === hellos) return heartbeats;
+    if (performance.now() > deadline) throw new Error('idle workers keep connecting again');
+    hellos = now;
+    heartbeats = await nextHeartbeat(context, database, 2, heartbeats);
+  }
 }
 
 /** Waits until the coordinator has sent so many more heartbeats than `from` (than now, when left out). */
