@@ -6,7 +6,7 @@ import { startWorld, type World } from '../support/lease_world.ts';
 import { startTcpProxy } from '../support/tcp_proxy.ts';
 import { waitFor, within } from '../support/wait.ts';
 
-const LEASE_TTL_MS = 2_000;
+const LEASE_TTL_MS = 3_000;
 /** What has to happen at once: far less than the time to live, and enough for a busy machine. */
 const AT_ONCE_MS = 1_500;
 const DEADLINE_MS = 15_000;
@@ -28,7 +28,7 @@ function statuses({ jobs }: Receipt): number[] {
 async function holding(queue: string, count: number, workerId = queue): Promise<{ stream: LeaseClient; leases: Lease[]; jobIds: string[] }> {
   await world.members[0]!.operator.update(queue, { leaseJobsMax: 2 });
   const jobIds = await world.submit(queue, count);
-  const stream = await world.worker({ queues: [queue], workerId });
+  const stream = await world.breakableWorker({ queues: [queue], workerId });
   const leases: Lease[] = [];
   while (leases.length < count / 2) leases.push(await stream.next('lease'));
   return { stream, leases: leases.toSorted((a, b) => a.number - b.number), jobIds };
@@ -53,7 +53,7 @@ for (const [where, member] of [['the same coordinator', 0], ['another coordinato
     const { stream, leases: [kept, forgotten], jobIds } = await holding(queue, 4);
     const [done, open] = kept!.jobs.map(({ id }) => id) as [string, string];
     t.deepEqual(statuses(await stream.report(kept!.token, [succeeded(done)])), [1]);
-    await stream.cut();
+    await stream.breakOff();
 
     const madeUp = '123456789.0123456789abcdef';
     const again = new LeaseClient(world.addresses[member]!);
@@ -89,7 +89,7 @@ for (const [where, member] of [['the same coordinator', 0], ['another coordinato
 test('what is resumed counts into the new window', async (t) => {
   const queue = 'resume.window';
   const { stream, leases, jobIds } = await holding(queue, 4);
-  await stream.cut();
+  await stream.breakOff();
   const more = await world.submit(queue, 6);
   const again = new LeaseClient(world.addresses[1]!);
   const welcome = await again.hello({ queues: [queue], instanceId: stream.instanceId, jobs: 5, heldTokens: leases.map(({ token }) => token) });
@@ -186,13 +186,13 @@ test('what was leased to the old stream of a worker that has moved comes back fr
   moved.window(10);
   t.deepEqual((await moved.next('lease')).jobs.map(({ attempt }) => attempt), [1, 1, 1]);
   await moved.leave();
-  await stream.cut();
+  await stream.cancel();
 });
 
 test('a hello that fails half-way leaves nothing behind that nobody looks after', async (t) => {
   const queue = 'half.way';
   const { stream, leases: [lease], jobIds } = await holding(queue, 2);
-  await stream.cut();
+  await stream.breakOff();
   // The leases are moved before the earlier session is forgotten, which the database refuses here.
   await world.records.rows(`
     create function public.refuse_half_way() returns trigger language plpgsql as

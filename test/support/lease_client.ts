@@ -13,6 +13,7 @@ import {
   type Receipt,
   type Welcome,
 } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import type { TcpProxy } from './tcp_proxy.ts';
 import { within } from './wait.ts';
 
 type Said = NonNullable<LeaseResponse['message']>;
@@ -57,6 +58,7 @@ export class LeaseClient {
   /** Called with each message as it arrives, before anybody who waits for it. */
   onMessage: (message: Said) => void = () => undefined;
   readonly #client: WorkerServiceClient;
+  readonly #proxy: TcpProxy | undefined;
   readonly #inbox: Said[] = [];
   readonly #waiting = new Set<() => void>();
   #status: StatusObject | undefined;
@@ -64,8 +66,10 @@ export class LeaseClient {
   #received = 0;
   #sequence = 0;
 
-  constructor(address: string, options: ChannelOptions = {}) {
-    this.#client = new WorkerServiceClient(address, credentials.createInsecure(), {
+  /** With a proxy, that stands in front of the coordinator for this stream alone, the connection can be broken. */
+  constructor(address: string, options: ChannelOptions = {}, proxy?: TcpProxy) {
+    this.#proxy = proxy;
+    this.#client = new WorkerServiceClient(proxy?.address ?? address, credentials.createInsecure(), {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
@@ -154,11 +158,21 @@ export class LeaseClient {
     return this.status();
   }
 
-  /** Breaks off, without a word. */
-  async cut(): Promise<void> {
+  /** Breaks the connection, as a crashed host or a firewall does. */
+  async breakOff(): Promise<void> {
+    if (this.#proxy === undefined) throw new Error('Only a stream through a proxy can be broken.');
+    clearInterval(this.#heartbeats);
+    this.#proxy.cut();
+    await this.ended;
+    await this.#proxy.close();
+  }
+
+  /** Cancels the call. The coordinator may take that for a leave-taking: Node's HTTP/2 half-closes before it resets. */
+  async cancel(): Promise<void> {
     clearInterval(this.#heartbeats);
     this.call.cancel();
     await this.ended;
+    await this.#proxy?.close();
   }
 
   #beat(sequence: number): void {

@@ -4,6 +4,7 @@ import { createTestDatabase } from './database.ts';
 import { LeaseClient, type HelloOptions } from './lease_client.ts';
 import { Operator } from './lease_operator.ts';
 import { Records } from './lease_records.ts';
+import { startTcpProxy } from './tcp_proxy.ts';
 
 /** A coordinator and those who ask it. */
 export interface Member extends TestCoordinator {
@@ -22,9 +23,11 @@ export interface World {
   submit(queue: string, count: number, job?: Partial<NewJob>): Promise<string[]>;
   /** Opens a stream to a coordinator (default: the first) and says hello. */
   worker(hello: HelloOptions, member?: number): Promise<LeaseClient>;
+  /** The same, through a proxy of its own, so that its connection can be broken. */
+  breakableWorker(hello: HelloOptions, member?: number): Promise<LeaseClient>;
   /** Starts one more coordinator. */
   join(): Promise<Member>;
-  /** Cuts what streams are left, stops the coordinators that still run, and drops the database. */
+  /** Cancels what streams are left, stops the coordinators that still run, and drops the database. */
   end(): Promise<void>;
 }
 
@@ -43,6 +46,11 @@ export async function startWorld({ coordinators = 1, leaseTtlMs = 2_000, databas
   const streams: LeaseClient[] = [];
   const members: Member[] = [];
 
+  const open = async (stream: LeaseClient, hello: HelloOptions): Promise<LeaseClient> => {
+    streams.push(stream);
+    await stream.hello(hello);
+    return stream;
+  };
   const start = async (): Promise<Member> => {
     const running = await startCoordinator({
       databaseUrl: url,
@@ -69,11 +77,10 @@ export async function startWorld({ coordinators = 1, leaseTtlMs = 2_000, databas
       const jobs = Array.from({ length: count }, () => ({ queue, type: 'work', ...job }));
       return (await members[0]!.client.submitMany(jobs)).map(({ id }) => id);
     },
-    worker: async (hello, member = 0) => {
-      const stream = new LeaseClient(members[member]!.grpcAddress);
-      streams.push(stream);
-      await stream.hello(hello);
-      return stream;
+    worker: (hello, member = 0) => open(new LeaseClient(members[member]!.grpcAddress), hello),
+    breakableWorker: async (hello, member = 0) => {
+      const { grpcAddress } = members[member]!;
+      return open(new LeaseClient(grpcAddress, {}, await startTcpProxy(grpcAddress)), hello);
     },
     join: async () => {
       const member = await start();
@@ -81,7 +88,7 @@ export async function startWorld({ coordinators = 1, leaseTtlMs = 2_000, databas
       return member;
     },
     end: async () => {
-      await Promise.all(streams.map((stream) => stream.cut()));
+      await Promise.all(streams.map((stream) => stream.cancel()));
       await Promise.all(members.map(async (member) => {
         member.kill('SIGCONT');
         await member.stop();
