@@ -25,14 +25,16 @@ test.before(async () => {
 test.after.always(() => world?.end());
 
 for (const [where, member] of [['its own coordinator', 0], ['another coordinator', 1]] as const) {
-  test(`a worker hears within ${CANCEL_MS_MAX} ms that its job was cancelled through ${where}`, async (t) => {
+  // By itself, before the others load the machine; and the best of five, because others use it too.
+  test.serial(`a worker hears within ${CANCEL_MS_MAX} ms that its job was cancelled through ${where}`, async (t) => {
     const queue = `cancel.${member}`;
-    const [first, second, third] = await world.submit(queue, 3) as [string, string, string];
-    const stream = await world.worker({ queues: [queue], jobs: 3 });
+    const jobIds = await world.submit(queue, 6);
+    const [kept, first, second] = jobIds as [string, string, string];
+    const stream = await world.worker({ queues: [queue], jobs: 6 });
     const lease = await stream.next('lease');
-    t.is(lease.jobs.length, 3);
+    t.is(lease.jobs.length, 6);
     const delays: number[] = [];
-    for (const jobId of [first, second]) {
+    for (const jobId of jobIds.slice(1)) {
       const answered = world.members[member]!.client.cancel([jobId], `${jobId} is not wanted`).then((results) => {
         t.deepEqual(results, [{ jobId, outcome: 'CANCELLED' }]);
         return performance.now();
@@ -42,20 +44,20 @@ for (const [where, member] of [['its own coordinator', 0], ['another coordinator
       delays.push(heardAt - (await answered));
       t.deepEqual(cancel, { token: lease.token, jobIds: [jobId], reason: JOB_CANCELLED, message: `${jobId} is not wanted` });
     }
-    t.log(`heard ${delays.map((ms) => Math.round(ms)).join(' and ')} ms after the answer`);
-    t.true(Math.min(...delays) <= CANCEL_MS_MAX, `${delays.join(' and ')} ms`);
+    t.log(`heard ${delays.map((ms) => Math.round(ms)).join(', ')} ms after the answer`);
+    t.true(Math.min(...delays) <= CANCEL_MS_MAX, `${delays.join(', ')} ms`);
     // The window has room again at once, without a word of the worker.
-    const more = await world.submit(queue, 2);
+    const more = await world.submit(queue, 5);
     const got: string[] = [];
-    while (got.length < 2) got.push(...(await stream.next('lease')).jobs.map(({ id }) => id));
+    while (got.length < 5) got.push(...(await stream.next('lease')).jobs.map(({ id }) => id));
     t.deepEqual(got, more);
 
-    const receipt = await stream.report(lease.token, [succeeded(first), failed(second, { retryDelayMs: 0 }), succeeded(third)]);
+    const receipt = await stream.report(lease.token, [succeeded(first), failed(second, { retryDelayMs: 0 }), succeeded(kept)]);
     t.deepEqual(receipt.jobs.map(({ status }) => status), [CANCELLED, CANCELLED, 1]);
-    t.deepEqual((await world.records.ended([first, second, third])).map(({ state, attempt }) => [state, attempt]),
-      [['CANCELLED', 1], ['CANCELLED', 1], ['SUCCEEDED', 1]]);
+    t.deepEqual((await world.records.ended([kept, first, second])).map(({ state, attempt }) => [state, attempt]),
+      [['SUCCEEDED', 1], ['CANCELLED', 1], ['CANCELLED', 1]]);
     t.like(await world.members[0]!.client.get(first), { state: 'CANCELLED', error: { message: `${first} is not wanted` } });
-    t.deepEqual(await world.members[0]!.client.cancel([first, third]), [{ jobId: first, outcome: 'ALREADY_FINAL' }, { jobId: third, outcome: 'ALREADY_FINAL' }]);
+    t.deepEqual(await world.members[0]!.client.cancel([first, kept]), [{ jobId: first, outcome: 'ALREADY_FINAL' }, { jobId: kept, outcome: 'ALREADY_FINAL' }]);
     await stream.leave();
   });
 }
