@@ -49,6 +49,7 @@ test('each table has partitions for all of the past, for today and for two days 
     for (const table of TABLES) {
       t.deepEqual(await bounds(world, table), [[null, today], ...[0, 1, 2].map((day) => [today + day * PARTITION_MS, today + (day + 1) * PARTITION_MS] as [number, number])], table);
     }
+    t.is(await world.value(`select count(*)::int from pg_class where relispartition and pg_get_expr(relpartbound, oid) = 'DEFAULT'`), 0);
     await ensure(world);
     t.is((await bounds(world, 'job')).length, 4, 'nothing to do: nothing done');
     await moveClock(world, 1);

@@ -4,7 +4,11 @@ import pg from 'pg';
 import { SkipleaseError } from '../../coordinator/errors.ts';
 import { migrate } from '../../coordinator/store/migrate.ts';
 import { createEmptyDatabase, createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { testWhen } from '../support/skip.ts';
+import { hasPgbouncer, startPgbouncer } from '../support/store_pooler.ts';
 import { startPostgresWire } from '../support/store_wire.ts';
+
+const withPgbouncer = testWhen(await hasPgbouncer(), 'pgbouncer (apt-get install pgbouncer)');
 
 async function queried<Row extends pg.QueryResultRow>(database: TestDatabase, text: string): Promise<Row[]> {
   const client = new pg.Client({ connectionString: database.url });
@@ -59,6 +63,19 @@ test('a connection pooler in between is recognised by its handshake, and refused
   t.is(refusal.reason, 'POOLER_IN_BETWEEN');
   t.regex(refusal.message, /DATABASE_URL directly/);
 });
+
+for (const poolMode of ['transaction', 'session'] as const) {
+  withPgbouncer(`pgbouncer pooling by ${poolMode} is recognised`, async (t) => {
+    const database = await createTestDatabase();
+    const pooler = await startPgbouncer(database.url, poolMode);
+    t.teardown(async () => {
+      await pooler.process.stop();
+      await database.drop();
+    });
+    const refusal = await t.throwsAsync(migrate(pooler.url), { instanceOf: SkipleaseError });
+    t.is(refusal.reason, 'POOLER_IN_BETWEEN');
+  });
+}
 
 test('a PostgreSQL older than 15 is refused, and told so', async (t) => {
   const database = await createTestDatabase();
