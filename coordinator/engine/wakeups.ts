@@ -7,7 +7,7 @@ import type { CancelledLeasedJob } from './engine.ts';
 const COALESCE_MS = 250;
 /** Cancels are in more of a hurry. */
 const COALESCE_CANCEL_MS = 50;
-/** NOTIFY takes 8,000 bytes; a larger hint says "look everywhere" instead. */
+/** NOTIFY takes 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_500;
 
 /** A hint to the other coordinators. Lost ones are made up for by scans. */
@@ -22,14 +22,14 @@ export interface Hint {
   queues?: number[];
   /** Running jobs that were cancelled: session, lease, job, reason. */
   cancelled?: [string, string, string, string][];
-  /** More changed than fits into a hint. */
+  /** More became ready than fits into a hint, or somebody is new: look everywhere. */
   all?: true;
 }
 
 /** Tells the other coordinators, outside of anybody's transaction and no more than a few times a second. */
 export class Wakeups {
   readonly #coordinatorId: string;
-  readonly #line: NotifyConnection;
+  readonly #line: Pick<NotifyConnection, 'send'>;
   readonly #clock: Clock;
   readonly #log: Log;
   #ready = new Map<number, [number, number, bigint]>();
@@ -43,7 +43,7 @@ export class Wakeups {
   /** Others are there to hear: as of the last tick. */
   othersAlive = true;
 
-  constructor(deps: { coordinatorId: string; line: NotifyConnection; clock: Clock; log: Log }) {
+  constructor(deps: { coordinatorId: string; line: Pick<NotifyConnection, 'send'>; clock: Clock; log: Log }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#line = deps.line;
     this.#clock = deps.clock;
@@ -103,11 +103,10 @@ export class Wakeups {
   async #send(): Promise<void> {
     this.#dueMs = Infinity;
     this.#sentMs = this.#clock.nowMs();
-    const hint = this.#take();
-    const text = JSON.stringify(hint);
-    const payload = text.length <= PAYLOAD_BYTES_MAX ? text : JSON.stringify({ from: this.#coordinatorId, all: true } satisfies Hint);
     try {
-      await this.#line.send(payload);
+      for (const payload of pieces(this.#take())) {
+        await this.#line.send(payload);
+      }
     } catch (error) {
       // A hint: the scans of the others make up for it.
       this.#log.debug({ err: error }, 'a wake-up could not be sent');
@@ -138,4 +137,35 @@ export class Wakeups {
     this.#greeting = false;
     return hint;
   }
+}
+
+/** One payload, or as many as it takes. Levels are found by a look everywhere; cancels and settings are said here or nowhere. */
+function pieces(hint: Hint): string[] {
+  const whole = JSON.stringify(hint);
+  if (fits(whole)) {
+    return [whole];
+  }
+  const { from, queues = [], cancelled = [] } = hint;
+  const rest: Hint = { from, all: true };
+  if (hint.runAtMs !== undefined) {
+    rest.runAtMs = hint.runAtMs;
+  }
+  return [
+    JSON.stringify(rest),
+    ...inHalves(queues, (part) => JSON.stringify({ from, queues: part } satisfies Hint)),
+    ...inHalves(cancelled, (part) => JSON.stringify({ from, cancelled: part } satisfies Hint)),
+  ];
+}
+
+function inHalves<Item>(items: Item[], write: (part: Item[]) => string): string[] {
+  if (items.length === 0) {
+    return [];
+  }
+  const text = write(items);
+  const half = items.length >> 1;
+  return items.length === 1 || fits(text) ? [text] : [...inHalves(items.slice(0, half), write), ...inHalves(items.slice(half), write)];
+}
+
+function fits(payload: string): boolean {
+  return Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX;
 }
