@@ -69,7 +69,7 @@ test('a hand-off leases nothing of a queue that is paused, though the coordinato
   t.deepEqual(worker.leases.map((lease) => lease.queue), [other.queue], 'the other queue is not held up');
   t.is(await world.count('ready', 'queue_id = $1', [queueId]), 2);
   t.is(await world.count('lease', 'queue_id = $1', [queueId]), 0);
-  t.is(worker.session.heldJobs, 1);
+  await waitFor(() => worker.session.heldJobs === 1, { deadlineMs: 5_000, what: 'what is held, with nothing reserved' });
   await pause(queueId, false);
   one.engine.queuesChanged([queueId]);
   await worker.gets(3);
@@ -209,7 +209,7 @@ test('no worker is leased more jobs or bytes than its window, by whichever way t
     done += lease.jobs.length;
     await worker.succeed(lease);
   }
-  t.is(worker.session.heldJobs, 0);
+  await waitFor(() => worker.session.heldJobs === 0, { deadlineMs: 5_000, what: 'what is held, with nothing reserved' });
   t.is(worker.session.heldBytes, 0);
   worker.leave();
 });
