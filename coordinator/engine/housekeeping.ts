@@ -137,8 +137,10 @@ export class Housekeeping {
   async #dropLost(): Promise<void> {
     // Only what was held before the look: a lease that is granted while it runs is not lost because it is not seen.
     const held = this.#sessions.heldLeaseIds();
+    const sessionIds = [...this.#sessions.all()].map(({ id }) => id);
     const standing = new Set(await this.#store.ownLeases(this.#coordinatorId));
     this.#sessions.dropLost(new Set(held.filter((leaseId) => !standing.has(leaseId))));
+    this.#sessions.dropGone(await this.#store.goneSessions(sessionIds));
   }
 
   /** Leases in our name that no session knows of go back with no attempt spent, once they have been seen twice. */

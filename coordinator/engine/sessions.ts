@@ -185,6 +185,16 @@ export class Sessions {
     }
   }
 
+  /** Others have ended these while we were away: their workers are to connect anew, and name what they hold. */
+  dropGone(sessionIds: readonly string[]): void {
+    for (const session of sessionIds.map((id) => this.#byId.get(id))) {
+      if (session?.port !== undefined) {
+        session.port.close(new SkipleaseError('ABORTED', 'SESSION_GIVEN_UP', 'This session was given up while its coordinator was away. Connect again, and name the tokens that are held.'));
+        this.detach(session);
+      }
+    }
+  }
+
   /** Leases in our name that no session knows of: an ambiguous claim made them. They go back with no attempt spent. */
   known(leaseId: bigint): boolean {
     for (const session of this.#byId.values()) {

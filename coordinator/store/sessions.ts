@@ -134,6 +134,16 @@ export async function forgetSessions(connection: HotConnection, sessionIds: stri
   await connection.run(FORGET, [uuidArray(sessionIds)]);
 }
 
+const GONE: Statement = {
+  name: 'gone_sessions',
+  text: `select i.id from unnest($1::uuid[]) i (id) where not exists (select from skiplease.session s where s.id = i.id)`,
+};
+
+/** Those of these sessions that others have ended: replaced by their instance elsewhere, or given up with their coordinator. */
+export async function goneSessions(connection: HotConnection, sessionIds: string[]): Promise<string[]> {
+  return (await connection.run(GONE, [uuidArray(sessionIds)])).map((row) => row[0]!);
+}
+
 /** A lease in the name of a session that is to be given up. */
 export interface SilentLease {
   leaseId: bigint;

@@ -207,6 +207,10 @@ export class Store {
     return sessions.earlierSessions(this.#rare, of);
   }
 
+  goneSessions(sessionIds: string[]): Promise<string[]> {
+    return sessions.goneSessions(this.#rare, sessionIds);
+  }
+
   leasesOfSessions(coordinatorId: string, sessionIds: string[]): Promise<sessions.SilentLease[]> {
     return sessions.leasesOfSessions(this.#rare, coordinatorId, sessionIds);
   }
