@@ -1,0 +1,174 @@
+/** Coordinators that die or freeze: their workers go on elsewhere, no attempt is spent, and a thawed one does no harm. */
+import test, { type ExecutionContext } from 'ava';
+import type { LeaseClient } from '../support/lease_client.ts';
+import { succeeded } from '../support/lease_client.ts';
+import { makeEffectsFile, readEffects, startWorkerHere, timesDone } from '../support/lease_workers.ts';
+import { startWorld, type Member, type World } from '../support/lease_world.ts';
+import { waitFor } from '../support/wait.ts';
+
+const LEASE_TTL_MS = 2_000;
+const DEADLINE_MS = 30_000;
+const RESUMED_MS_MAX = 1_000;
+const WORKERS = ['one', 'two', 'three'];
+
+/** Two coordinators, and three workers that know both and are all at the first one. */
+async function load(t: ExecutionContext, queue: string, workMs: number): Promise<{ world: World; first: Member; second: Member; effectsFile: string; stopWorkers: () => Promise<void> }> {
+  const world = await startWorld({ coordinators: 2, leaseTtlMs: LEASE_TTL_MS });
+  const [first, second] = world.members as [Member, Member];
+  const effectsFile = await makeEffectsFile();
+  const options = { addresses: world.addresses, queue, effectsFile, concurrency: 10, windowJobs: 40, workMs };
+  const workers = WORKERS.map((workerId) => startWorkerHere({ ...options, workerId }));
+  const stopWorkers = async (): Promise<void> => void (await Promise.all(workers.map((worker) => worker.stop())));
+  t.teardown(async () => {
+    await stopWorkers();
+    await world.end();
+  });
+  await second.operator.update(queue, { leaseJobsMax: 10 });
+  await waitFor(() => allAt(second, queue, first.coordinatorId), { deadlineMs: DEADLINE_MS, what: 'all workers to be at the first coordinator' });
+  return { world, first, second, effectsFile, stopWorkers };
+}
+
+/** Whether all three workers, and all leases of the queue, are at this coordinator. */
+async function allAt({ operator }: Member, queue: string, coordinatorId: string): Promise<boolean> {
+  const [workers, leases] = await Promise.all([operator.workers(queue), operator.leases({ queue })]);
+  return workers.length === WORKERS.length && [...workers, ...leases].every((each) => each.coordinatorId === coordinatorId);
+}
+
+/** Each job ended once, with its first attempt, and its handler ran once. */
+async function assertUnharmed(t: ExecutionContext, world: World, jobIds: string[], effectsFile: string): Promise<void> {
+  const ended = await world.records.untilEnded(jobIds);
+  t.is(ended.length, jobIds.length);
+  t.deepEqual(ended.filter(({ state, attempt }) => state !== 'SUCCEEDED' || attempt !== 1), []);
+  t.deepEqual(await world.records.tried(jobIds), []);
+  const effects = await readEffects(effectsFile);
+  const done = timesDone(effects);
+  t.is(effects.filter(({ moment }) => moment === 'begun').length, jobIds.length, 'no handler began twice');
+  t.true(jobIds.every((jobId) => done.get(jobId) === 1));
+}
+
+test('one of two coordinators is killed under load: its workers have resumed on the other within a second, and nothing is lost or done twice', async (t) => {
+  const queue = 'killed';
+  const { world, first, second, effectsFile, stopWorkers } = await load(t, queue, 100);
+  const jobs = Array.from({ length: 1_000 }, () => ({ queue, type: 'work' }));
+  const jobIds = (await second.client.submitMany(jobs)).map(({ id }) => id);
+  await waitFor(async () => (await world.records.countEnded(jobIds)) >= 200, { deadlineMs: DEADLINE_MS, what: '200 jobs to end' });
+  const before = (await second.operator.leases({ queue })).filter(({ coordinatorId }) => coordinatorId === first.coordinatorId);
+  t.true(before.length > 0, 'the first coordinator holds leases');
+
+  first.kill('SIGKILL');
+  const killedAt = performance.now();
+  await waitFor(() => allAt(second, queue, second.coordinatorId), { deadlineMs: DEADLINE_MS, what: 'the workers to be at the second coordinator' });
+  const resumedMs = performance.now() - killedAt;
+  t.log(`resumed ${Math.round(resumedMs)} ms after the kill`);
+  t.true(resumedMs <= RESUMED_MS_MAX, `resumed ${resumedMs} ms after the kill`);
+  t.is(await first.exited, 137);
+
+  await assertUnharmed(t, world, jobIds, effectsFile);
+  await stopWorkers();
+  await waitFor(
+    async () => (await world.records.rows('select from skiplease.coordinator')).length === 1,
+    { deadlineMs: DEADLINE_MS, what: 'the dead coordinator to be forgotten' },
+  );
+});
+
+/** Keeps jobs waiting until it is told to stop; resolves to all their ids. */
+function keepWaiting(world: World, member: Member, queue: string): { stop: () => Promise<string[]> } {
+  const jobIds: string[] = [];
+  let going = true;
+  const run = async (): Promise<string[]> => {
+    while (going) {
+      if ((await world.records.ready(jobIds.slice(-300))).length < 100) {
+        const jobs = Array.from({ length: 100 }, () => ({ queue, type: 'work' }));
+        jobIds.push(...(await member.client.submitMany(jobs)).map(({ id }) => id));
+      }
+    }
+    return jobIds;
+  };
+  const running = run();
+  running.catch(() => undefined);
+  return {
+    stop: () => {
+      going = false;
+      return running;
+    },
+  };
+}
+
+const FREEZES: Record<string, (world: World, first: Member, second: Member, queue: string) => Promise<unknown>> = {
+  'until its workers have moved': (_world, first, second, queue) =>
+    waitFor(() => allAt(second, queue, second.coordinatorId), { deadlineMs: DEADLINE_MS, what: `the workers of ${first.coordinatorId} to move` }),
+  'until the other one has given it up': (world, first) =>
+    waitFor(
+      async () => (await world.records.rows('select from skiplease.coordinator where id = $1', [first.coordinatorId])).length === 0,
+      { deadlineMs: DEADLINE_MS, what: 'the frozen coordinator to be given up' },
+    ),
+};
+
+for (const [how, frozenLongEnough] of Object.entries(FREEZES)) {
+  test(`one of two coordinators is frozen ${how}, and does no harm when it thaws`, async (t) => {
+    const queue = 'frozen';
+    const { world, first, second, effectsFile, stopWorkers } = await load(t, queue, 20);
+    const supply = keepWaiting(world, second, queue);
+    await waitFor(async () => (await readEffects(effectsFile)).length > 200, { deadlineMs: DEADLINE_MS, what: 'the workers to work' });
+
+    // One that holds a lease at the second coordinator all the while, and one that stays with the frozen one.
+    const [kept] = await world.submit('kept', 1);
+    const holder = await world.worker({ queues: ['kept'] }, 1);
+    const keptLease = await holder.next('lease');
+    const stayed = await stayWithTheFirst(world);
+
+    first.kill('SIGSTOP');
+    await frozenLongEnough(world, first, second, queue);
+    first.kill('SIGCONT');
+    // It serves again: a worker that knows no other one works off what is submitted to it.
+    const other = 'frozen.afterwards';
+    const worker = startWorkerHere({ addresses: [first.grpcAddress], queue: other, effectsFile, workerId: 'new', concurrency: 5, windowJobs: 10, workMs: 1 });
+    t.teardown(() => worker.stop());
+    const afterwards = (await first.client.submitMany(Array.from({ length: 20 }, () => ({ queue: other, type: 'work' })))).map(({ id }) => id);
+    await world.records.untilEnded(afterwards);
+    t.is((await world.records.rows('select from skiplease.coordinator where expires_at > skiplease.now()')).length, 2);
+
+    const jobIds = await supply.stop();
+    t.log(`${jobIds.length} jobs`);
+    await assertUnharmed(t, world, [...jobIds, ...afterwards], effectsFile);
+    await worker.stop();
+    await stopWorkers();
+
+    t.deepEqual((await holder.report(keptLease.token, [succeeded(kept!)])).jobs.map(({ status }) => status), [1], 'the lease of others was left alone');
+    await assertNoHarmByWhoStayed(t, world, stayed);
+  });
+}
+
+interface Stayed {
+  stream: LeaseClient;
+  token: string;
+  jobId: string;
+}
+
+async function stayWithTheFirst(world: World): Promise<Stayed> {
+  const [jobId] = await world.submit('stayed', 1);
+  const stream = await world.worker({ queues: ['stayed'], workerId: 'stayed' });
+  const { token } = await stream.next('lease');
+  return { stream, token, jobId: jobId! };
+}
+
+/** Its lease may have been given up meanwhile, or live on; its job ends once in any case, and it is known as what it is. */
+async function assertNoHarmByWhoStayed(t: ExecutionContext, world: World, { stream, token, jobId }: Stayed): Promise<void> {
+  const expired = (await world.records.tried([jobId])).length > 0;
+  const again = new Promise<string>((resolve) => void stream.ended.then(({ details }) => resolve(details)));
+  const ended = await Promise.race([again, stream.heartbeat().then(() => undefined, () => again)]);
+  if (ended === undefined) {
+    const { jobs } = await stream.report(token, [succeeded(jobId)]);
+    t.deepEqual(jobs.map(({ status }) => status), [expired ? 3 : 1]);
+    const sessions = (await world.members[1]!.operator.workers('stayed')).filter(({ workerId }) => workerId === 'stayed');
+    t.is(sessions.length, 1, 'a stream that lives is listed');
+  }
+  t.log(`who stayed: ${ended ?? 'goes on'}, its attempt ${expired ? 'expired' : 'counts'}`);
+  if (expired) {
+    const taker = await world.worker({ queues: ['stayed'] }, 1);
+    const lease = await taker.next('lease');
+    t.like(lease.jobs[0], { id: jobId, attempt: 2 });
+    await taker.report(lease.token, [succeeded(jobId)]);
+  }
+  t.is((await world.records.untilEnded([jobId])).length, 1);
+}
