@@ -8,7 +8,7 @@ import { Bits } from '../../coordinator/bits.ts';
 import { newSecret } from '../../coordinator/engine/token.ts';
 import { newJobs, rowsOf } from '../support/store_jobs.ts';
 import { watchPlans, type Plan, type PlanWatch } from '../support/store_plans.ts';
-import { StoreCoordinator, StoreWorld, type Claimed } from '../support/store_world.ts';
+import { StoreWorld, type Claimed, type StoreCoordinator } from '../support/store_world.ts';
 
 const ROWS = 200_000;
 const JOBS = 100;

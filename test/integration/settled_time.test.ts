@@ -101,7 +101,7 @@ test('a failed job comes again after a delay that doubles, as often as its queue
   t.is(await world.count('scheduled', 'job_id = $1', [job.id]) + (await world.count('ready', 'job_id = $1', [job.id])), 0);
   const waits = await world.rows<{ ms: number }>(
     `select date_part('epoch', started_at - lag(ended_at) over (order by number)) * 1000 as ms from skiplease.attempt where job_id = $1 order by number`, [job.id]);
-  t.true(waits[1]!.ms >= 40 && waits[2]!.ms >= 80, `${waits.map(({ ms }) => ms)}`);
+  t.true(waits[1]!.ms >= 40 && waits[2]!.ms >= 80, waits.map(({ ms }) => ms).join());
   worker.leave();
 });
 
@@ -126,7 +126,7 @@ test('delays are spread by the jitter, and never above the maximum with it', asy
     `select date_part('epoch', s.run_at - a.ended_at) * 1000 as ms from skiplease.scheduled s join skiplease.attempt a using (job_id)
       where s.queue_id = $1`, [await world.queue(queue)])).map(({ ms }) => Math.round(ms));
   t.is(delays.length, 40);
-  t.true(delays.every((ms) => ms >= 30_000 && ms <= 90_000), `${delays}`);
+  t.true(delays.every((ms) => ms >= 30_000 && ms <= 90_000), delays.join());
   t.true(Math.max(...delays) - Math.min(...delays) > 10_000, 'they do not all come back at once');
   worker.leave();
 });
