@@ -32,7 +32,7 @@ export interface Effect {
 
 export function makeWorker(options: EffectWorkerOptions, { handleSignals, logger }: { handleSignals: boolean; logger: Logger }): Worker {
   const log = (jobId: string, attempt: number, moment: Effect['moment']): void =>
-    appendFileSync(options.effectsFile, `${jobId} ${attempt} ${options.workerId} ${moment}\n`);
+    appendFileSync(options.effectsFile, `${JSON.stringify({ jobId, attempt, workerId: options.workerId, moment } satisfies Effect)}\n`);
   return new Worker({
     addresses: options.addresses,
     queues: [options.queue],
@@ -78,11 +78,7 @@ export async function makeEffectsFile(): Promise<string> {
 
 /** What the workers did, in order. */
 export async function readEffects(path: string): Promise<Effect[]> {
-  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');
-  return lines.map((line) => {
-    const [jobId, attempt, workerId, moment] = line.split(' ');
-    return { jobId: jobId!, attempt: Number(attempt), workerId: workerId!, moment: moment as Effect['moment'] };
-  });
+  return (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Effect);
 }
 
 /** How often a handler came to its end, by job. */
