@@ -17,6 +17,9 @@ import { parseToken } from './token.ts';
 /** Hellos and goodbyes of one statement. */
 const GROUP_MAX = 500;
 
+/** When to try again, should there be no other coordinator: milliseconds. */
+const STOPPING_RETRY_MS = 500;
+
 /** A worker's first words, checked by `rpc/`. */
 export interface HelloRequest {
   workerId: string;
@@ -120,6 +123,14 @@ export class Sessions {
     this.#giveBack(session.id, [...session.leases.keys()]);
     [...session.leases.values()].forEach((lease) => session.drop(lease));
     this.#byes.add(session.id);
+  }
+
+  /** The coordinator stops. Streams that are left end; who holds nothing has no session any more, the rest may resume elsewhere. */
+  end(): void {
+    for (const session of [...this.#byId.values()]) {
+      session.port?.close(stoppingError());
+      this.detach(session);
+    }
   }
 
   /** Sessions that have been silent for longer than this. */
@@ -338,4 +349,10 @@ export class Sessions {
 
 function replacedError(): SkipleaseError {
   return new SkipleaseError('ABORTED', 'SESSION_REPLACED', 'Another stream of the same instance_id took over.');
+}
+
+/** What a worker is told that comes, or stays, while its coordinator stops. */
+export function stoppingError(): SkipleaseError {
+  return new SkipleaseError('UNAVAILABLE', 'STOPPING', 'This coordinator is stopping. Connect to another one, and name the tokens that are held.',
+    { retryAfterMs: STOPPING_RETRY_MS });
 }

@@ -165,6 +165,11 @@ export class RunningEngine implements Engine {
     return this.settler.waitingOutcomes;
   }
 
+  /** It is going away: nobody new comes in. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Tells every worker to go elsewhere, waits for them until the deadline, commits what they have reported, leaves. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -183,6 +188,7 @@ export class RunningEngine implements Engine {
     await this.progress.flush();
     this.settler.close();
     this.#mender.close();
+    this.sessions.end();
     await this.sessions.idle();
     this.#housekeeping.close();
     this.#wakeups.close();

@@ -2,6 +2,7 @@ import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js'
 import type { Hello, LeaseRequest, LeaseResponse, Progress, Report, Welcome, Window } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { durationOf } from '../engine/messages.ts';
 import type { Session } from '../engine/session.ts';
+import { stoppingError } from '../engine/sessions.ts';
 import type { RunningEngine } from '../engine/start.ts';
 import { parseToken } from '../engine/token.ts';
 import { invalidArgument, SkipleaseError, type FieldViolation } from '../errors.ts';
@@ -100,6 +101,9 @@ class LeaseStream {
   }
 
   #hello(hello: Hello): void {
+    if (this.#engine.stopping) {
+      throw stoppingError();
+    }
     const request = checkHello(hello, this.#dependencies.payloadBytesMax);
     // What follows hello waits until the session is on record.
     this.#call.pause();
@@ -109,6 +113,10 @@ class LeaseStream {
         this.#port.session = session;
         if (this.#gone) {
           this.#engine.sessions.detach(session);
+          return;
+        }
+        if (this.#engine.stopping) {
+          this.#port.close(stoppingError());
           return;
         }
         this.#port.welcome(this.#welcome(session, lostTokens, resumed.map((lease) => ({ token: lease.token, jobIds: lease.unsettledJobIds() }))));
