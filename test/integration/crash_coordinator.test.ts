@@ -1,54 +1,17 @@
 /** Coordinators that die or freeze: their workers go on elsewhere, no attempt is spent, and a thawed one does no harm. */
 import test, { type ExecutionContext } from 'ava';
-import type { LeaseClient } from '../support/lease_client.ts';
-import { succeeded } from '../support/lease_client.ts';
-import { makeEffectsFile, readEffects, startWorkerHere, timesDone } from '../support/lease_workers.ts';
-import { startWorld, type Member, type World } from '../support/lease_world.ts';
+import { succeeded, type LeaseClient } from '../support/lease_client.ts';
+import { allAt, assertUnharmed, startLoad } from '../support/lease_load.ts';
+import { readEffects, startWorkerHere } from '../support/lease_workers.ts';
+import type { Member, World } from '../support/lease_world.ts';
 import { waitFor } from '../support/wait.ts';
 
-const LEASE_TTL_MS = 2_000;
 const DEADLINE_MS = 30_000;
 const RESUMED_MS_MAX = 1_000;
-const WORKERS = ['one', 'two', 'three'];
-
-/** Two coordinators, and three workers that know both and are all at the first one. */
-async function load(t: ExecutionContext, queue: string, workMs: number): Promise<{ world: World; first: Member; second: Member; effectsFile: string; stopWorkers: () => Promise<void> }> {
-  const world = await startWorld({ coordinators: 2, leaseTtlMs: LEASE_TTL_MS });
-  const [first, second] = world.members as [Member, Member];
-  const effectsFile = await makeEffectsFile();
-  const options = { addresses: world.addresses, queue, effectsFile, concurrency: 10, windowJobs: 40, workMs };
-  const workers = WORKERS.map((workerId) => startWorkerHere({ ...options, workerId }));
-  const stopWorkers = async (): Promise<void> => void (await Promise.all(workers.map((worker) => worker.stop())));
-  t.teardown(async () => {
-    await stopWorkers();
-    await world.end();
-  });
-  await second.operator.update(queue, { leaseJobsMax: 10 });
-  await waitFor(() => allAt(second, queue, first.coordinatorId), { deadlineMs: DEADLINE_MS, what: 'all workers to be at the first coordinator' });
-  return { world, first, second, effectsFile, stopWorkers };
-}
-
-/** Whether all three workers, and all leases of the queue, are at this coordinator. */
-async function allAt({ operator }: Member, queue: string, coordinatorId: string): Promise<boolean> {
-  const [workers, leases] = await Promise.all([operator.workers(queue), operator.leases({ queue })]);
-  return workers.length === WORKERS.length && [...workers, ...leases].every((each) => each.coordinatorId === coordinatorId);
-}
-
-/** Each job ended once, with its first attempt, and its handler ran once. */
-async function assertUnharmed(t: ExecutionContext, world: World, jobIds: string[], effectsFile: string): Promise<void> {
-  const ended = await world.records.untilEnded(jobIds);
-  t.is(ended.length, jobIds.length);
-  t.deepEqual(ended.filter(({ state, attempt }) => state !== 'SUCCEEDED' || attempt !== 1), []);
-  t.deepEqual(await world.records.tried(jobIds), []);
-  const effects = await readEffects(effectsFile);
-  const done = timesDone(effects);
-  t.is(effects.filter(({ moment }) => moment === 'begun').length, jobIds.length, 'no handler began twice');
-  t.true(jobIds.every((jobId) => done.get(jobId) === 1));
-}
 
 test('one of two coordinators is killed under load: its workers have resumed on the other within a second, and nothing is lost or done twice', async (t) => {
   const queue = 'killed';
-  const { world, first, second, effectsFile, stopWorkers } = await load(t, queue, 100);
+  const { world, first, second, effectsFile, stopWorkers } = await startLoad(t, queue, 100);
   const jobs = Array.from({ length: 1_000 }, () => ({ queue, type: 'work' }));
   const jobIds = (await second.client.submitMany(jobs)).map(({ id }) => id);
   await waitFor(async () => (await world.records.countEnded(jobIds)) >= 200, { deadlineMs: DEADLINE_MS, what: '200 jobs to end' });
@@ -107,7 +70,7 @@ const FREEZES: Record<string, (world: World, first: Member, second: Member, queu
 for (const [how, frozenLongEnough] of Object.entries(FREEZES)) {
   test(`one of two coordinators is frozen ${how}, and does no harm when it thaws`, async (t) => {
     const queue = 'frozen';
-    const { world, first, second, effectsFile, stopWorkers } = await load(t, queue, 20);
+    const { world, first, second, effectsFile, stopWorkers } = await startLoad(t, queue, 20);
     const supply = keepWaiting(world, second, queue);
     await waitFor(async () => (await readEffects(effectsFile)).length > 200, { deadlineMs: DEADLINE_MS, what: 'the workers to work' });
 

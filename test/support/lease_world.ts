@@ -25,8 +25,8 @@ export interface World {
   worker(hello: HelloOptions, member?: number): Promise<LeaseClient>;
   /** The same, through a proxy of its own, so that its connection can be broken. */
   breakableWorker(hello: HelloOptions, member?: number): Promise<LeaseClient>;
-  /** Starts one more coordinator. */
-  join(): Promise<Member>;
+  /** Starts one more coordinator, with settings of its own beside the world's. */
+  join(environment?: Record<string, string>): Promise<Member>;
   /** Cancels what streams are left, stops the coordinators that still run, and drops the database. */
   end(): Promise<void>;
 }
@@ -51,10 +51,10 @@ export async function startWorld({ coordinators = 1, leaseTtlMs = 2_000, databas
     await stream.hello(hello);
     return stream;
   };
-  const start = async (): Promise<Member> => {
+  const start = async (own: Record<string, string> = {}): Promise<Member> => {
     const running = await startCoordinator({
       databaseUrl: url,
-      environment: { SKIPLEASE_LEASE_TTL_MS: String(leaseTtlMs), SKIPLEASE_DRAIN_DEADLINE_MS: '3000', ...environment },
+      environment: { SKIPLEASE_LEASE_TTL_MS: String(leaseTtlMs), SKIPLEASE_DRAIN_DEADLINE_MS: '3000', ...environment, ...own },
     });
     const { grpcAddress } = running;
     const member = { ...running, operator: new Operator(grpcAddress), client: new JobClient({ addresses: [grpcAddress], triesMax: 1 }) };
@@ -64,7 +64,7 @@ export async function startWorld({ coordinators = 1, leaseTtlMs = 2_000, databas
     });
     return member;
   };
-  members.push(...(await Promise.all(Array.from({ length: coordinators }, start))));
+  members.push(...(await Promise.all(Array.from({ length: coordinators }, () => start()))));
 
   return {
     members,
@@ -82,8 +82,8 @@ export async function startWorld({ coordinators = 1, leaseTtlMs = 2_000, databas
       const { grpcAddress } = members[member]!;
       return open(new LeaseClient(grpcAddress, {}, await startTcpProxy(grpcAddress)), hello);
     },
-    join: async () => {
-      const member = await start();
+    join: async (own) => {
+      const member = await start(own);
       members.push(member);
       return member;
     },
