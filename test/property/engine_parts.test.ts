@@ -15,7 +15,7 @@ test('a backoff is positive, grows by its factor up to its maximum, and stays wi
   });
   fc.assert(fc.property(policy, fc.integer({ min: 1, max: 1_000 }), fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), (settings, attempt, random) => {
     const ms = backoffMs(settings, attempt, random);
-    const plain = Math.min(settings.initialMs * settings.factor ** (attempt - 1), settings.maxMs);
+    const plain = settings.initialMs === 0 ? 0 : Math.min(settings.initialMs * settings.factor ** (attempt - 1), settings.maxMs);
     return Number.isSafeInteger(ms) && ms >= 0 && ms >= Math.floor(plain * (1 - settings.jitter)) - 1 && ms <= Math.ceil(plain * (1 + settings.jitter)) + 1
       && backoffMs({ ...settings, jitter: 0 }, attempt, random) <= backoffMs({ ...settings, jitter: 0 }, attempt + 1, random);
   }), RUNS);
