@@ -43,12 +43,15 @@ class LeaseStream {
   #reportsWaiting = 0;
   #leaving = false;
   #gone = false;
+  readonly #helloTimer: NodeJS.Timeout;
 
   constructor(call: ServerDuplexStream<LeaseRequest, LeaseResponse>, dependencies: LeaseStreamDependencies) {
     this.#call = call;
     this.#dependencies = dependencies;
     this.#engine = dependencies.engine;
     this.#port = new LeasePort(call, dependencies.statuses, dependencies.engine.leaseTtlMs, () => this.#flow());
+    this.#helloTimer = setTimeout(() => this.#port.close(new SkipleaseError('DEADLINE_EXCEEDED', 'NO_HELLO',
+      'Nothing was said on this stream for the time to live. The first message is hello.')), dependencies.engine.leaseTtlMs).unref();
   }
 
   open(): void {
@@ -79,6 +82,7 @@ class LeaseStream {
         throw new SkipleaseError('FAILED_PRECONDITION', 'SECOND_HELLO', 'Hello is said once, at the beginning of a stream. To change the window, send window.');
       }
       this.#greeted = true;
+      clearTimeout(this.#helloTimer);
       this.#hello(message.value);
       return;
     }
@@ -231,6 +235,7 @@ class LeaseStream {
       return;
     }
     this.#gone = true;
+    clearTimeout(this.#helloTimer);
     this.#port.gone();
     if (this.#session !== undefined && this.#session.port === this.#port) {
       this.#engine.sessions.detach(this.#session);
