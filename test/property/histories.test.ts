@@ -335,7 +335,7 @@ test('whatever happens, each job ends once, every receipt is true, and nothing i
       await checkReceipts(t, history);
       for (const worker of history.workers) engines.forEach(({ engine }) => engine.sessions.get(worker.session.id) && engine.sessions.leave(worker.session));
     }),
-    { interruptAfterTimeLimit: PROPERTY_MS, markInterruptAsFailure: false, endOnFailure: true, includeErrorInReport: true, numRuns: 1_000 },
+    { plugins: [fc.interruptAfterTimeLimit(PROPERTY_MS)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000 },
   );
   t.log(`${histories} histories`);
 });

@@ -1,5 +1,6 @@
 /** A window is counted by jobs and by bytes, once for each job, whichever way it is freed. */
 import test from 'ava';
+import { Bits } from '../../coordinator/bits.ts';
 import { HeldLease } from '../../coordinator/engine/held_lease.ts';
 import { Session, type SessionPort } from '../../coordinator/engine/session.ts';
 import { formatToken, newSecret } from '../../coordinator/engine/token.ts';
@@ -11,10 +12,10 @@ function sessionOf(window = { jobs: 10, bytes: 1_000 }, queues: [string, number]
   return new Session({ id: 's', workerId: 'w', instanceId: 'i', queues: new Map(queues), window, leaseBytesMax, port, nowMs: 0 });
 }
 
-function leaseOf(jobs: number, bytes = 50, queueId = QUEUE): HeldLease {
+function leaseOf(jobs: number, bytes = 50, queueId = QUEUE, settled?: Bits): HeldLease {
   return new HeldLease({
     leaseId: BigInt(Math.floor(Math.random() * 1e9) + 1), secret: newSecret(), queueId, jobIds: Array.from({ length: jobs }, (_, index) => `job${index}`),
-    attempts: Array.from({ length: jobs }, () => 1), bytes: Array.from({ length: jobs }, () => bytes), grantedMs: 0,
+    attempts: Array.from({ length: jobs }, () => 1), bytes: Array.from({ length: jobs }, () => bytes), grantedMs: 0, ...(settled === undefined ? {} : { settled }),
   });
 }
 
@@ -74,9 +75,9 @@ test('a lease that is dropped frees what was left of it, and nothing after', (t)
 });
 
 test('a resumed lease counts what is left of it', (t) => {
-  const lease = leaseOf(4);
-  lease.settled.set(1);
-  const resumed = new HeldLease({ ...lease, settled: lease.settled, grantedMs: 0 });
+  const settled = new Bits(4);
+  settled.set(1);
+  const resumed = leaseOf(4, 50, QUEUE, settled);
   const session = sessionOf();
   session.take(resumed);
   t.is(session.heldJobs, 3);

@@ -1,48 +1,32 @@
 /** Hints to other coordinators: the first at once, then a few a second; nothing that only they can tell is dropped. */
-import test from 'ava';
+import { mock } from 'node:test';
+import anyTest from 'ava';
 import type { Clock } from '../../coordinator/clock.ts';
 import { Wakeups, type Hint } from '../../coordinator/engine/wakeups.ts';
 import { keepLog } from '../support/store_world.ts';
 
-/** Time that the test lets pass. */
-class TestClock implements Clock {
-  #nowMs = 1_000;
-  #timers: { dueMs: number; run: () => void; handle: NodeJS.Timeout }[] = [];
+// One after the other: they share the time.
+const test = anyTest.serial;
 
-  nowMs(): number {
-    return this.#nowMs;
-  }
+// Time that the test lets pass.
+mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000 });
+const clock: Clock = { nowMs: () => Date.now(), after: (ms, run) => setTimeout(run, ms), every: (ms, run) => setInterval(run, ms) };
 
-  after(ms: number, run: () => void): NodeJS.Timeout {
-    const handle = setTimeout(() => {}, 1_000_000).unref();
-    this.#timers.push({ dueMs: this.#nowMs + ms, run, handle });
-    return handle;
-  }
-
-  every(): NodeJS.Timeout {
-    throw new Error('not asked for here');
-  }
-
-  /** Runs what falls due; what was cleared has been destroyed. */
-  async pass(ms: number): Promise<void> {
-    this.#nowMs += ms;
-    const due = this.#timers.filter((timer) => timer.dueMs <= this.#nowMs);
-    this.#timers = this.#timers.filter((timer) => timer.dueMs > this.#nowMs);
-    for (const timer of due) {
-      if (!(timer.handle as unknown as { _destroyed: boolean })._destroyed) timer.run();
-    }
-    await new Promise(setImmediate);
-  }
+async function pass(ms: number): Promise<void> {
+  mock.timers.tick(ms);
+  await new Promise(setImmediate);
 }
 
+anyTest.after(() => mock.timers.reset());
+
 function wakeups() {
-  const clock = new TestClock();
+  const startMs = clock.nowMs();
   const sent: { atMs: number; hint: Hint; bytes: number }[] = [];
   const made = new Wakeups({
     coordinatorId: 'me', clock, log: keepLog(),
-    line: { send: (payload) => Promise.resolve(void sent.push({ atMs: clock.nowMs(), hint: JSON.parse(payload) as Hint, bytes: Buffer.byteLength(payload) })) },
+    line: { send: (payload) => Promise.resolve(void sent.push({ atMs: clock.nowMs() - startMs, hint: JSON.parse(payload) as Hint, bytes: Buffer.byteLength(payload) })) },
   });
-  return { clock, sent, made };
+  return { sent, made };
 }
 
 const level = (queueId: number, positionMin: bigint, priority = 0) => ({ queueId, priority, positionMin });
@@ -51,53 +35,53 @@ const cancelled = (count: number, reason = 'no more') => Array.from({ length: co
 }));
 
 test('the first word goes out at once; what follows within a quarter of a second goes together, the lowest position of each level', async (t) => {
-  const { clock, sent, made } = wakeups();
+  const { sent, made } = wakeups();
   made.ready([level(1, 50n)]);
-  await clock.pass(0);
+  await pass(0);
   made.ready([level(1, 70n), level(2, 80n)]);
   made.ready([level(1, 60n), level(2, 90n, 5)]);
-  await clock.pass(249);
+  await pass(249);
   t.is(sent.length, 1);
-  await clock.pass(1);
+  await pass(1);
   t.deepEqual(sent.map(({ atMs, hint }) => [atMs, hint]), [
-    [1_000, { from: 'me', ready: [[1, 0, '50']] }],
-    [1_250, { from: 'me', ready: [[1, 0, '60'], [2, 0, '80'], [2, 5, '90']] }],
+    [0, { from: 'me', ready: [[1, 0, '50']] }],
+    [250, { from: 'me', ready: [[1, 0, '60'], [2, 0, '80'], [2, 5, '90']] }],
   ]);
 });
 
 test('cancels are in more of a hurry than what waits already', async (t) => {
-  const { clock, sent, made } = wakeups();
+  const { sent, made } = wakeups();
   made.ready([level(1, 50n)]);
-  await clock.pass(0);
+  await pass(0);
   made.ready([level(1, 60n)]);
   made.cancelled(cancelled(1));
-  await clock.pass(50);
+  await pass(50);
   t.is(sent.length, 2);
   t.deepEqual([sent[1]!.hint.ready, sent[1]!.hint.cancelled!.length], [[[1, 0, '60']], 1]);
-  await clock.pass(1_000);
+  await pass(1_000);
   t.is(sent.length, 2, 'nothing is left to say');
 });
 
 test('changed settings and a greeting wait for nothing, the earliest due time counts', async (t) => {
-  const { clock, sent, made } = wakeups();
+  const { sent, made } = wakeups();
   made.scheduled(500);
-  await clock.pass(0);
+  await pass(0);
   made.scheduled(300);
   made.scheduled(400);
   made.queuesChanged([3, 4]);
   made.queuesChanged([3]);
   made.greet();
-  await clock.pass(0);
+  await pass(0);
   t.deepEqual(sent.map(({ hint }) => hint), [{ from: 'me', runAtMs: 500 }, { from: 'me', runAtMs: 300, queues: [3, 4], all: true }]);
 });
 
 test('what is too long for one NOTIFY is said in several, whatever characters it has', async (t) => {
-  const { clock, sent, made } = wakeups();
+  const { sent, made } = wakeups();
   made.cancelled(cancelled(500, 'weil es so ist — и всё тут'));
   made.queuesChanged(Array.from({ length: 3_000 }, (_, index) => index));
   made.ready(Array.from({ length: 600 }, (_, index) => level(index, 1_000_000n)));
   made.scheduled(77);
-  await clock.pass(0);
+  await pass(0);
   t.true(sent.length > 5);
   t.true(sent.every(({ bytes }) => bytes < 8_000));
   t.deepEqual(new Set(sent.flatMap(({ hint }) => hint.cancelled ?? []).map(([, , jobId]) => jobId)).size, 500);
@@ -106,14 +90,14 @@ test('what is too long for one NOTIFY is said in several, whatever characters it
 });
 
 test('alone, it says nothing, and forgets it: whoever comes later looks everywhere', async (t) => {
-  const { clock, sent, made } = wakeups();
+  const { sent, made } = wakeups();
   made.othersAlive = false;
   made.ready([level(1, 50n)]);
   made.cancelled(cancelled(2));
-  await clock.pass(1_000);
+  await pass(1_000);
   t.is(sent.length, 0);
   made.othersAlive = true;
   made.ready([level(1, 60n)]);
-  await clock.pass(1_000);
+  await pass(1_000);
   t.deepEqual(sent.map(({ hint }) => hint), [{ from: 'me', ready: [[1, 0, '60']] }]);
 });
