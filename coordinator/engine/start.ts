@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { v7 as uuidv7 } from 'uuid';
 import { systemClock } from '../clock.ts';
+import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
 import type { NotifyConnection } from '../store/notify.ts';
@@ -24,6 +26,9 @@ import { Subscribers } from './subscribers.ts';
 import { Sweeper } from './sweeper.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 import { Wakeups, type Hint } from './wakeups.ts';
+
+/** How long a stop waits for the commit of what workers have reported: milliseconds, a little more than a statement may last. */
+const LAST_REPORTS_MS = STATEMENT_TIMEOUT_MS + 1_000;
 
 /** What the engine needs from `main`. Times in milliseconds. */
 export interface EngineOptions {
@@ -183,7 +188,8 @@ export class RunningEngine implements Engine {
     }
     await this.#drained(deadlineMs);
     await this.#submitter.idle();
-    await this.settler.idle();
+    // While the database is away they are never committed; their workers report them again elsewhere.
+    await Promise.race([this.settler.idle(), delay(LAST_REPORTS_MS)]);
     await this.#mender.idle();
     await this.progress.flush();
     this.settler.close();
