@@ -189,7 +189,7 @@ export class RunningEngine implements Engine {
     await this.#drained(deadlineMs);
     await this.#submitter.idle();
     // While the database is away they are never committed; their workers report them again elsewhere.
-    await Promise.race([this.settler.idle(), delay(LAST_REPORTS_MS)]);
+    await Promise.race([this.settler.idle(), delay(LAST_REPORTS_MS, undefined, { ref: false })]);
     await this.#mender.idle();
     await this.progress.flush();
     this.settler.close();
