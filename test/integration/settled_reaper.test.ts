@@ -7,7 +7,7 @@ import { startEngine, succeeded, TestWorker, type TestEngine } from '../support/
 import { startPostgresWire } from '../support/store_wire.ts';
 import { startTcpProxy } from '../support/tcp_proxy.ts';
 import { StoreWorld } from '../support/store_world.ts';
-import { waitFor } from '../support/wait.ts';
+import { waitFor, within } from '../support/wait.ts';
 
 const TTL_MS = 600;
 const TICK_MS = 60;
@@ -234,5 +234,26 @@ test('a coordinator whose row was removed enters again, and tells its workers wh
     await waitFor(() => worker.session.heldJobs === 2, { deadlineMs: 5_000, what: 'what is held, with nothing reserved' });
     t.deepEqual(await worker.succeed(worker.leases[1]!), [1]);
     t.deepEqual(await worker.succeed(worker.leases[2]!), [1]);
+  });
+});
+
+test('a coordinator that is stopped while its database is away does not wait for it without end', async (t) => {
+  await withWorld(async (world, start) => {
+    const url = new URL(world.url);
+    const proxy = await startTcpProxy(url.host);
+    t.teardown(() => proxy.close());
+    url.host = proxy.address;
+    const { engine, stop } = await start(url.href);
+    const worker = new TestWorker(engine);
+    await worker.hello();
+    await engine.submit([newJob()]);
+    await worker.gets(1);
+    proxy.refuse(true);
+    proxy.cut();
+    void worker.succeed(worker.leases[0]!);
+    await waitFor(() => engine.waitingOutcomes > 0 || engine.standing.silentMs > TTL_MS, { deadlineMs: 5_000, what: 'a report that waits' });
+    await within(stop(), 15_000, 'the stop');
+    t.is(await world.count('outcome'), 0);
+    t.is(await world.count('lease'), 1, 'its worker still holds it, and may report it elsewhere');
   });
 });
