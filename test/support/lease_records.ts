@@ -53,6 +53,11 @@ export class Records {
     return row!.count;
   }
 
+  /** Of all jobs in the database. */
+  async countAllEnded(): Promise<number> {
+    return (await this.rows<{ count: number }>('select count(*)::int as count from skiplease.outcome'))[0]!.count;
+  }
+
   /** Attempts that were spent without success, by job and number. */
   async tried(jobIds: readonly string[]): Promise<Tried[]> {
     return this.rows<Tried>(
