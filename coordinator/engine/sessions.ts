@@ -127,7 +127,7 @@ export class Sessions {
 
   /** The coordinator stops. Streams that are left end; who holds nothing has no session any more, the rest may resume elsewhere. */
   end(): void {
-    for (const session of [...this.#byId.values()]) {
+    for (const session of this.#byId.values()) {
       session.port?.close(stoppingError());
       this.detach(session);
     }
