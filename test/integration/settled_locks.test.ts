@@ -3,6 +3,7 @@ import anyTest, { type ExecutionContext } from 'ava';
 import type pg from 'pg';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
 import { openPool, type Pool } from '../../coordinator/store/pool.ts';
+import { Bits } from '../../coordinator/bits.ts';
 import { systemClock } from '../../coordinator/clock.ts';
 import { Mender } from '../../coordinator/engine/mender.ts';
 import { ReceiptStatus } from '../../coordinator/engine/messages.ts';
@@ -172,6 +173,49 @@ for (const first of ['cancel', 'success'] as const) {
     worker.leave();
   });
 }
+
+test('a cancel that waited for a lease whose attempt failed meanwhile finds the job where it is now', async (t) => {
+  const { worker, lease, ids } = await holding(one, 1);
+  const other = await world.client();
+  await other.query('begin');
+  await other.query(`update skiplease.lease set settled = '1' where id = $1`, [leaseId(lease)]);
+  await other.query(
+    `insert into skiplease.ready select nextval('skiplease.position') * 16384, id, now(), queue_id, 400, 0, 2, true from skiplease.job where id = $1`, [ids[0]]);
+  const cancelled = cancelJobs(pool, ids, '', () => {});
+  await world.waitForLockWaits('ordinary');
+  await other.query('commit');
+  t.deepEqual(await cancelled, [{ id: ids[0]!, outcome: 'cancelled' }]);
+  await ended(t, ids, 6);
+  worker.leave();
+});
+
+test('a cancel of a job that is being completed in SQL waits for it, and says that it is final', async (t) => {
+  const { worker, lease, ids } = await holding(one, 1);
+  const application = await completeInSql(lease, ids[0]!);
+  const cancelled = cancelJobs(pool, ids, '', () => {});
+  await world.waitForLockWaits('ordinary');
+  await application.query('commit');
+  t.deepEqual(await cancelled, [{ id: ids[0]!, outcome: 'already_final' }]);
+  await ended(t, ids, 4);
+  worker.leave();
+});
+
+test('the settle is fenced by the token and by the mask: with either wrong, nothing of its flush is written', async (t) => {
+  const coordinator = world.coordinator();
+  const queueId = await world.queue('fenced');
+  await world.submit(coordinator, queueId, newJobs(4, { queue: 'fenced' }));
+  const [left, right] = [(await coordinator.claim(queueId, 2))!, (await coordinator.claim(queueId, 2))!];
+  const bits = (text: string) => Bits.parse(text);
+  const settling = ({ leaseId: id, secret }: typeof left, expected = '00') => ({ leaseId: id, secret, expected: bits(expected), add: bits('11') });
+  const rows = [left, right].flatMap(({ leaseId: id, jobIds }) => jobIds.map((jobId) => ({ jobId, leaseId: id, attempt: 1, result: null, resultType: null })));
+  for (const wrong of [settling({ ...right, secret: right.secret ^ 1n }), settling(right, '10'), settling({ ...right, leaseId: 999_999n })]) {
+    const error = await t.throwsAsync(coordinator.store.settle([settling(left), wrong], rows, []));
+    t.true(coordinator.store.isRefused(error));
+    t.is(await world.count('outcome', 'job_id = any($1)', [rows.map(({ jobId }) => jobId)]), 0);
+    t.is(await world.count('lease', 'queue_id = $1 and bit_count(settled) > 0', [queueId]), 0);
+  }
+  t.is(await coordinator.store.settle([settling(left), settling(right)], rows, []), undefined, 'all of them');
+});
 
 test('a failed report that is sent again never touches the next attempt', async (t) => {
   const { worker, lease, ids } = await holding(one, 2);

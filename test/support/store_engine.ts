@@ -19,6 +19,8 @@ export interface TestEngine {
   log: KeptLog;
   /** Statements as they were run, by name. */
   statements: string[];
+  /** How long each took, in the same order. */
+  seconds: number[];
   stop(): Promise<void>;
   /** Ends as a killed process does: nothing is said to anybody, its timers and connections are gone. */
   abandon(): Promise<void>;
@@ -29,7 +31,11 @@ export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: n
   const leaseTtlMs = options.leaseTtlMs ?? 2_000;
   const log = keepLog();
   const statements: string[] = [];
-  const store = new Store(databaseUrl, log, (name) => void statements.push(name));
+  const seconds: number[] = [];
+  const store = new Store(databaseUrl, log, (name, took) => {
+    statements.push(name);
+    seconds.push(took);
+  });
   const engine = new RunningEngine({
     store, metrics: createMetrics(), leaseTtlMs, tickMs: options.tickMs ?? leaseTtlMs / 4, drainDeadlineMs: 0, address: '127.0.0.1:0',
     openLine: (received, listening) => new NotifyConnection(options.lineUrl ?? databaseUrl, received, listening),
@@ -37,7 +43,7 @@ export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: n
   await engine.start();
   let stopped = false;
   return {
-    engine, store, log, statements,
+    engine, store, log, statements, seconds,
     stop: async () => {
       if (!stopped) {
         stopped = true;
