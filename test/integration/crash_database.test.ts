@@ -1,12 +1,15 @@
 /** A database that is away, or loses its connections: nothing is lost, no attempt is spent, everybody recovers alone. */
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import type { EmbeddedPostgres } from '../../coordinator/embedded/index.ts';
 import { migrate } from '../../coordinator/store/migrate.ts';
-import { JobClient, SkipleaseError } from '../../worker/index.ts';
+import { JobClient, newJobId, SkipleaseError } from '../../worker/index.ts';
+import { createTestDatabase } from '../support/database.ts';
 import { LeaseClient, released, succeeded } from '../support/lease_client.ts';
+import { Records } from '../support/lease_records.ts';
 import { makeEffectsFile, readEffects, startWorkerHere, timesDone } from '../support/lease_workers.ts';
 import { startWorld, type World } from '../support/lease_world.ts';
 import { makeServerFolder, startPrivateServer } from '../support/private_server.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp_proxy.ts';
 import { waitFor, within } from '../support/wait.ts';
 
 const LEASE_TTL_MS = 2_000;
@@ -56,6 +59,10 @@ test('the database is away for longer than the time to live: submits fail fast, 
   const stream = await world.worker({ queues: ['by.hand'] });
   const lease = await stream.next('lease');
   t.is(lease.jobs.length, 3);
+  // One at the other coordinator too: whichever comes back first must not take the leases of the one that is still away.
+  const [elsewhere] = await world.submit('elsewhere', 1);
+  const other = await world.worker({ queues: ['elsewhere'] }, 1);
+  const otherLease = await other.next('lease');
   await waitFor(async () => (await readEffects(effectsFile)).length > 0, { deadlineMs: DEADLINE_MS, what: 'the worker to work' });
 
   await crash(server);
@@ -103,7 +110,8 @@ test('the database is away for longer than the time to live: submits fail fast, 
     { deadlineMs: DEADLINE_MS, what: 'a time to live to pass' },
   );
   t.deepEqual((await stream.report(lease.token, [succeeded(late)])).jobs.map(({ status }) => status), [1]);
-  t.deepEqual(await world.records.tried([...all, ...byHand]), []);
+  t.deepEqual((await other.report(otherLease.token, [succeeded(elsewhere!)])).jobs.map(({ status }) => status), [1]);
+  t.deepEqual(await world.records.tried([...all, ...byHand, elsewhere!]), []);
   const effects = await readEffects(effectsFile);
   t.is(effects.filter(({ moment }) => moment === 'begun').length, all.length, 'no handler ran twice');
 });
@@ -188,4 +196,82 @@ test('each database connection is killed in turn, under load: nothing is lost, e
     async () => (await world.members[0]!.operator.leases()).length === 0,
     { deadlineMs: DEADLINE_MS, what: 'no lease to be left behind' },
   );
+});
+
+/** A coordinator that reaches its database through a proxy, which can swallow the answers of the database. */
+async function startBehindProxy(t: ExecutionContext): Promise<{ world: World; proxy: TcpProxy; direct: Records }> {
+  const database = await createTestDatabase();
+  const url = new URL(database.url);
+  const proxy = await startTcpProxy(url.host);
+  url.host = proxy.address;
+  const world = await startWorld({ leaseTtlMs: LEASE_TTL_MS, databaseUrl: url.href });
+  const direct = new Records(database.url);
+  t.teardown(async () => {
+    await world.end();
+    await direct.close();
+    await proxy.close();
+    await database.drop();
+  });
+  return { world, proxy, direct };
+}
+
+/** From now on the database hears, but is not heard; once it has granted a lease all connections break. */
+async function loseTheAnswer(proxy: TcpProxy, direct: Records, act: () => void): Promise<void> {
+  proxy.freeze(true, 'to client');
+  act();
+  await waitFor(
+    async () => (await direct.rows('select from skiplease.lease')).length > 0,
+    { deadlineMs: DEADLINE_MS, what: 'a lease to be granted, of which the coordinator does not hear' },
+  );
+  proxy.freeze(false);
+  proxy.cut();
+}
+
+/** One job from its lease to the end: the connections that this takes are open then, and no lease is left. */
+async function workOff(stream: LeaseClient, direct: Records, jobId: string): Promise<void> {
+  const { token } = await stream.next('lease');
+  await stream.report(token, [succeeded(jobId)]);
+  await waitFor(async () => (await direct.rows('select from skiplease.lease')).length === 0, { deadlineMs: DEADLINE_MS, what: 'the settled lease to be swept' });
+}
+
+test('a claim whose answer is lost leaves its jobs with nobody: they come back free', async (t) => {
+  const { world, proxy, direct } = await startBehindProxy(t);
+  const [first] = await world.submit('claimed', 1);
+  const stream = await world.worker({ queues: ['claimed'] });
+  await workOff(stream, direct, first!);
+  stream.window(0);
+  await stream.heartbeat();
+  const jobIds = await world.submit('claimed', 3);
+  await loseTheAnswer(proxy, direct, () => stream.window(10));
+  const lease = await stream.next('lease', DEADLINE_MS);
+  t.deepEqual(lease.jobs.map(({ id, attempt }) => [id, attempt]), jobIds.map((id) => [id, 1]));
+  t.deepEqual((await stream.report(lease.token, jobIds.map((id) => succeeded(id)))).jobs.map(({ status }) => status), [1, 1, 1]);
+  t.deepEqual(await direct.tried(jobIds), []);
+});
+
+test('a submit straight into a lease, whose answer is lost, is told as failed, and repeated creates nothing twice', async (t) => {
+  const { world, proxy, direct } = await startBehindProxy(t);
+  // The queue is known and dry: the next submit goes straight into the lease of who waits.
+  const stream = await world.worker({ queues: ['handed'] });
+  const [first] = await world.submit('handed', 1);
+  await workOff(stream, direct, first!);
+
+  const jobs = Array.from({ length: 3 }, () => ({ id: newJobId(), queue: 'handed', type: 'work' }));
+  let submitted: Promise<unknown> | undefined;
+  await loseTheAnswer(proxy, direct, () => {
+    submitted = world.members[0]!.client.submitMany(jobs);
+    submitted.catch(() => undefined);
+  });
+  const error = await t.throwsAsync(submitted!, { instanceOf: SkipleaseError });
+  t.like(error, { code: 'UNAVAILABLE' });
+  t.true(error.retryDelayMs! > 0);
+  const again = new JobClient({ addresses: world.addresses });
+  t.deepEqual(await again.submitMany(jobs), jobs.map(({ id }) => ({ id, existing: true })));
+  again.close();
+
+  const lease = await stream.next('lease', DEADLINE_MS);
+  t.deepEqual(lease.jobs.map(({ id, attempt }) => [id, attempt]).toSorted(), jobs.map(({ id }) => [id, 1]).toSorted());
+  await stream.report(lease.token, jobs.map(({ id }) => succeeded(id)));
+  const ended = await direct.untilEnded(jobs.map(({ id }) => id));
+  t.true(ended.every(({ state, attempt }) => state === 'SUCCEEDED' && attempt === 1));
 });

@@ -3,9 +3,11 @@ import test from 'ava';
 import { LeaseClient, failed, succeeded } from '../support/lease_client.ts';
 import { startWorld, type World } from '../support/lease_world.ts';
 import { startWorkerHere, makeEffectsFile } from '../support/lease_workers.ts';
+import { waitFor } from '../support/wait.ts';
 
 /** From the answer to the cancel call to the message at the worker: milliseconds. */
 const CANCEL_MS_MAX = 100;
+const DEADLINE_MS = 15_000;
 const CANCELLED = 4;
 const JOB_CANCELLED = 1;
 
@@ -122,6 +124,7 @@ test('a pause holds from its reply on: two coordinators under load lease nothing
       jobIds.push(...(await client.submitMany(jobs)).map(({ id }) => id));
     }
   });
+  await waitFor(() => jobIds.length > 0, { deadlineMs: DEADLINE_MS, what: 'the first jobs' });
   for (let round = 0; round < 5; round += 1) {
     const pausing = world.members[round % 2]!.operator;
     t.true((await pausing.pause(queue)).paused);
