@@ -7,7 +7,7 @@ export interface Invariant {
   held: boolean;
   /** How much was checked, in a few words. */
   measure: string;
-  /** Who breaks it, one line each; at most `culpritsMax`, then how many more there are. */
+  /** Who breaks it, one line each, sorted; at most `culpritsMax`, then how many more there are. */
   culprits: string[];
 }
 
@@ -116,7 +116,7 @@ const countNames: Readonly<Record<string, string>> = {
 };
 
 function invariant(title: string, measure: string, culprits: string[]): Invariant {
-  const shown = culprits.slice(0, culpritsMax);
+  const shown = culprits.toSorted().slice(0, culpritsMax);
   if (culprits.length > shown.length) shown.push(`… and ${culprits.length - shown.length} more`);
   return { title, held: culprits.length === 0, measure, culprits: shown };
 }
