@@ -1,7 +1,7 @@
 /** Streams that break, are left, or are replaced: what the worker names it keeps, the rest goes back with no attempt spent. */
 import test, { type ExecutionContext } from 'ava';
 import type { Lease, Receipt } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { LeaseClient, succeeded } from '../support/lease_client.ts';
+import { failed, LeaseClient, succeeded } from '../support/lease_client.ts';
 import { startWorld, type World } from '../support/lease_world.ts';
 import { startTcpProxy } from '../support/tcp_proxy.ts';
 import { waitFor, within } from '../support/wait.ts';
@@ -155,8 +155,11 @@ test('two workers with one label are two workers', async (t) => {
 test('a silent worker is given up after its time to live: the stream ends, an attempt is spent', async (t) => {
   const queue = 'silent';
   const jobIds = await world.submit(queue, 2);
-  const stream = await world.worker({ queues: [queue], heartbeats: false });
-  const lease = await stream.next('lease');
+  const [last] = await world.submit('silent.last', 1, { maxAttempts: 1 });
+  const stream = await world.worker({ queues: [queue, 'silent.last'], heartbeats: false });
+  const leases = [await stream.next('lease'), await stream.next('lease')];
+  const lease = leases.find((each) => each.queue === queue)!;
+  const lastLease = leases.find((each) => each !== lease)!;
   const { code, details } = await stream.status();
   t.is(code, 4, details);
   const other = await world.worker({ queues: [queue] }, 1);
@@ -167,6 +170,9 @@ test('a silent worker is given up after its time to live: the stream ends, an at
   const late = await world.worker({ queues: ['elsewhere'], instanceId: stream.instanceId, heldTokens: [lease.token] });
   t.deepEqual(statuses(await late.report(lease.token, jobIds.map((id) => succeeded(id)))), [3, 3], 'its late report comes too late');
   t.deepEqual(await world.records.ended(jobIds), []);
+  // Of the one that had no attempt left it was the end, which is not what it reports now either.
+  t.like((await world.records.untilEnded([last!]))[0], { state: 'FAILED', attempt: 1 });
+  t.deepEqual(statuses(await late.report(lastLease.token, [succeeded(last!), failed(last!, { permanent: true })])), [3, 3]);
   await Promise.all([late.leave(), other.leave()]);
 });
 

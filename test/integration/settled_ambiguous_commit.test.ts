@@ -139,48 +139,60 @@ test('a backend that is killed in the middle of its commit: nothing of it counts
 });
 
 test('a database that stays away for longer than the audit lasts: the leases of an ambiguous claim are found all the same', async (t) => {
+  const { engine, log, stop } = await startEngine(wire.url, { leaseTtlMs: 30_000, tickMs: TICK_MS, lineUrl: world.url });
+  t.teardown(stop);
   const queue = await newQueue();
   const jobs = newJobs(4, { queue });
-  await one.engine.submit(jobs);
-  const worker = new TestWorker(one.engine);
+  await engine.submit(jobs);
+  const worker = new TestWorker(engine);
   // No heartbeat is answered until an hour has passed, by this process's clock.
-  const real = systemClock.nowMs;
-  const beat = wire.holdAnswer('beat');
-  await beat.held;
+  const beats = [wire.holdAnswer('beat'), wire.holdAnswer('beat')];
+  await Promise.all(beats.map(({ held }) => held));
   const lost = wire.loseAnswer('claim');
   await worker.hello({ queues: [queue] });
   await lost;
-  const unknown = await waitFor(() => one.log.lines.find(({ message }) => message.startsWith('a claim failed')), { deadlineMs: 3_000, what: 'the lost claim' });
-  t.truthy(unknown);
+  await waitFor(() => log.lines.some(({ message }) => message.startsWith('a claim failed')), { deadlineMs: 3_000, what: 'the lost claim' });
+  const real = systemClock.nowMs;
   systemClock.nowMs = () => real() + 3_600_000;
   t.teardown(() => {
     systemClock.nowMs = real;
   });
   worker.beat();
-  beat.release();
+  beats.forEach(({ release }) => release());
   t.deepEqual((await worker.gets(4, AUDIT_BOUND_MS)).map(({ attempt }) => attempt), [1, 1, 1, 1]);
   worker.leave();
 });
 
 test('an audit takes nothing from a session that has it, and nothing that a hello is about to take up', async (t) => {
-  const { worker, lease, ids } = await holding(2);
-  worker.break();
+  const elsewhere = await startEngine(world.url, { leaseTtlMs: 30_000, tickMs: TICK_MS });
+  t.teardown(elsewhere.stop);
   const queue = await newQueue();
-  await one.engine.submit(newJobs(1, { queue }));
+  await world.rows('update skiplease.queue set lease_jobs_max = 2 where name = $1', [queue]);
+  const before = new TestWorker(elsewhere.engine);
+  await before.hello({ queues: [queue], jobs: 4 });
+  await elsewhere.engine.submit(newJobs(4, { queue }));
+  await before.gets(4);
+  const [kept] = before.leases;
+  before.break();
+
   const other = new TestWorker(one.engine);
+  await one.engine.submit(newJobs(1, { queue: (other.instanceId) }));
   const lost = wire.loseAnswer('claim');
-  await other.hello({ queues: [queue] });
+  await other.hello({ queues: [other.instanceId] });
   await lost;
-  const answer = wire.holdAnswer('earlier_sessions');
-  const after = new TestWorker(one.engine, worker.instanceId);
-  const hello = after.hello({ queues: ['none'], held: [lease.token] });
-  await answer.held;
-  const audits = () => one.statements.filter((name) => name === 'beat').length;
-  const before = audits();
-  await waitFor(() => audits() > before + 5, { deadlineMs: 3_000, what: 'some ticks' });
-  answer.release();
+  // The hello waits until what it does not name is given back; meanwhile what it names stands in the coordinator's name already.
+  const giveBack = wire.holdAnswer('lock_leases_skip');
+  const after = new TestWorker(one.engine, before.instanceId);
+  const hello = after.hello({ queues: ['none'], held: [kept!.token] });
+  await giveBack.held;
+  await waitFor(async () => (await world.count('lease', 'id = $1 and coordinator_id = $2', [kept!.token.split('.')[0], one.engine.coordinatorId])) === 1,
+    { deadlineMs: 3_000, what: 'the resume' });
+  const audits = () => one.statements.filter((name) => name === 'own_leases').length;
+  const seen = audits();
+  await waitFor(() => audits() >= seen + 4, { deadlineMs: 3_000, what: 'some audits' });
+  giveBack.release();
   t.deepEqual((await hello).lostTokens, []);
   await other.gets(1, AUDIT_BOUND_MS);
-  t.deepEqual(await after.report(lease.token, ids.map((jobId) => ({ jobId, move: succeeded() }))).then((all) => all.map(({ status }) => status)), [ACCEPTED, ACCEPTED]);
+  t.deepEqual(await after.succeed(kept!), [ACCEPTED, ACCEPTED]);
   [other, after].forEach((each) => each.leave());
 });

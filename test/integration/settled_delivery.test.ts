@@ -113,6 +113,8 @@ test('a token with a wrong secret proves nothing', async (t) => {
   t.deepEqual([resumed.length, lostTokens], [0, [forged]]);
   t.deepEqual(await thief.succeed({ token: forged, jobs: lease.jobs }), lease.jobs.map(() => ReceiptStatus.LEASE_LOST));
   t.is(await world.count('outcome', 'job_id = any($1)', [lease.jobs.map(({ id }) => id)]), 0);
+  t.deepEqual(await world.rows('select session_id, coordinator_id from skiplease.lease where id = $1', [lease.token.split('.')[0]]),
+    [{ session_id: holder.session.id, coordinator_id: one.engine.coordinatorId }], 'it stays where it was');
   for (const held of holder.leases) t.true((await holder.succeed(held)).every((status) => status === ReceiptStatus.ACCEPTED));
   holder.leave();
 });
