@@ -28,7 +28,8 @@ export async function startMeter(admin: pg.Client, databaseName: string): Promis
   };
 }
 
-async function postmasterPid(admin: pg.Client): Promise<number | undefined> {
+/** The server's own process, when it runs on this machine. */
+export async function postmasterPid(admin: pg.Client): Promise<number | undefined> {
   const { rows } = await admin.query<{ pid: number; local: boolean }>(
     `SELECT pg_backend_pid() AS pid, inet_server_addr() <<= '127.0.0.0/8' AS local`,
   );

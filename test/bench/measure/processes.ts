@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 
 /** Kernel clock ticks a second in /proc; 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -27,6 +27,35 @@ export function processTreeCpuMs(pid: number): number | undefined {
 /** The process that started `pid`, or `undefined` where there is no /proc. */
 export function parentOf(pid: number): number | undefined {
   return statFields(pid)?.parent;
+}
+
+/** Sets the high-water mark of a process's resident memory back to what it has now. Does nothing where there is no /proc. */
+export function resetPeakResidentBytes(pid: number): void {
+  try {
+    // 5: "reset the peak resident set size", proc(5).
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // Then the peak is that of the process's whole life, or cannot be read at all.
+  }
+}
+
+/** The most memory that a process has had resident at once. `undefined` where it cannot be read. */
+export function peakResidentBytes(pid: number): number | undefined {
+  return statusKiB(pid, 'VmHWM');
+}
+
+/** The memory that a process has resident now. `undefined` where it cannot be read. */
+export function residentBytes(pid: number): number | undefined {
+  return statusKiB(pid, 'VmRSS');
+}
+
+function statusKiB(pid: number, field: string): number | undefined {
+  try {
+    const line = readFileSync(`/proc/${pid}/status`, 'utf8').match(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm'));
+    return line ? Number(line[1]) * 1024 : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function statFields(pid: number) {

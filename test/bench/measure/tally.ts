@@ -2,7 +2,10 @@ import { monotonicMs } from './clock.ts';
 
 /** What became of the expected jobs. */
 export interface Delivery {
+  /** Jobs that there are. */
   expected: number;
+  /** Of those, how many were waited for: all of them but where a worker is stopped with more still waiting. */
+  enough: number;
   /** Handler calls in all. */
   handled: number;
   /** Jobs handled at least once. */
@@ -23,17 +26,26 @@ export class Tally {
   latenciesMs: number[] = [];
   #first = 0;
   #seen = new Uint8Array(0);
-  #delivery: Delivery = nothing(0);
+  #delivery: Delivery = nothing(0, 0);
   #lastDurableMs = 0;
   #finished: ((lastDurableMs: number) => void) | undefined;
 
-  /** Starts over for the jobs numbered from `first`. */
-  expect(first: number, count: number): void {
+  /** Starts over for the jobs numbered from `first`, of which `enough` are waited for. */
+  expect(first: number, count: number, enough = count): void {
     this.latenciesMs = [];
     this.#first = first;
     this.#seen = new Uint8Array(count);
-    this.#delivery = nothing(count);
+    this.#delivery = nothing(count, enough);
     this.#lastDurableMs = 0;
+  }
+
+  /** As `expect`, but goes on counting: a job of before that comes again is a repeated one. `enough` counts from the beginning. */
+  expectMore(first: number, count: number, enough = count): void {
+    const seen = new Uint8Array(count);
+    seen.set(this.#seen);
+    this.#first = first;
+    this.#seen = seen;
+    this.#delivery = { ...this.#delivery, expected: count, enough };
   }
 
   /** A handler was called for this job. */
@@ -61,8 +73,8 @@ export class Tally {
   }
 
   /**
-   * Resolves with the moment of the last durable completion once every expected job was handled and is durably
-   * complete. Rejects after the deadline, with what is missing.
+   * Resolves with the moment of the last durable completion once so many expected jobs as are waited for were handled
+   * and are durably complete. Rejects after the deadline, with what is missing.
    */
   async finished(deadlineMs: number): Promise<number> {
     if (this.#isFinished()) return this.#lastDurableMs;
@@ -80,17 +92,19 @@ export class Tally {
   }
 
   #isFinished(): boolean {
-    const { expected, distinct, durable } = this.#delivery;
-    return distinct === expected && durable >= expected;
+    const { enough, distinct, durable } = this.#delivery;
+    return distinct >= enough && durable >= enough;
   }
 }
 
-/** True when every expected job was handled once, nothing else was, and each completion is committed. */
-export function isExact(delivery: Delivery): boolean {
-  const { expected, handled, distinct, durable } = delivery;
-  return handled === expected && distinct === expected && durable === expected;
+/**
+ * True when, after the worker has stopped, so many jobs as were waited for were handled, each of them once and nothing
+ * else, and each completion is committed.
+ */
+export function isExact({ enough, handled, distinct, strangers, durable }: Delivery): boolean {
+  return distinct >= enough && handled === distinct && strangers === 0 && durable === distinct;
 }
 
-function nothing(expected: number): Delivery {
-  return { expected, handled: 0, distinct: 0, duplicates: 0, strangers: 0, durable: 0 };
+function nothing(expected: number, enough: number): Delivery {
+  return { expected, enough, handled: 0, distinct: 0, duplicates: 0, strangers: 0, durable: 0 };
 }

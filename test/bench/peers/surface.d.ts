@@ -52,3 +52,47 @@ declare module 'pg-boss' {
     complete(name: string, ids: string[]): Promise<{ affected: number }>;
   }
 }
+
+declare module 'bullmq' {
+  interface Connected {
+    connection: { url: string };
+  }
+  class Queue {
+    constructor(name: string, options: Connected);
+    waitUntilReady(): Promise<unknown>;
+    add(name: string, data: object): Promise<unknown>;
+    addBulk(jobs: { name: string; data: object }[]): Promise<unknown>;
+    getJobCounts(): Promise<Record<string, number>>;
+    close(): Promise<void>;
+  }
+  class Worker {
+    constructor(
+      name: string,
+      handler: (job: { data: unknown }) => Promise<void>,
+      options: Connected & { concurrency: number },
+    );
+    on(event: 'completed', listener: () => void): this;
+    on(event: 'error', listener: (error: Error) => void): this;
+    waitUntilReady(): Promise<unknown>;
+    close(): Promise<void>;
+  }
+}
+
+declare module '@observablehq/plot' {
+  interface Drawn {
+    setAttribute(name: string, value: string): void;
+    outerHTML: string;
+  }
+  interface Mark {
+    plot(): Drawn;
+  }
+  type Channel<Datum> = string | number | ((datum: Datum, index: number) => unknown);
+  function barX<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
+  function ruleY<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
+  function text<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
+  function plot(options: Record<string, unknown> & { marks: Mark[] }): Drawn;
+}
+
+declare module 'linkedom' {
+  function parseHTML(html: string): { document: unknown };
+}

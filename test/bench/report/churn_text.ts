@@ -1,12 +1,11 @@
-import type { Contestant } from '../contestant.ts';
 import type { FloodKind, FloodResult } from '../scenarios/flood_run.ts';
 
 /** Rows inserted and left dead by table, per job, from the last round: schema and warm-up included. */
-export function renderChurn(kind: FloodKind, results: Map<Contestant, FloodResult[]>): string {
+export function renderChurn(kind: FloodKind, results: Record<string, FloodResult[]>): string {
   const lines: string[] = [];
-  for (const [{ name }, runs] of results) {
+  for (const [name, runs] of Object.entries(results)) {
     const last = runs.at(-1);
-    if (!last) continue;
+    if (!last?.churn) continue;
     const jobs = last.jobs + last.warmUpJobs;
     const tables = last.churn
       .map(({ table, inserted, dead }) => ({ table, inserted: inserted / jobs, dead: dead / jobs }))

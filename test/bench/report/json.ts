@@ -8,12 +8,11 @@ export async function writeJson(
   file: string,
   surroundings: Surroundings,
   options: Options,
-  { figures, checks, raw }: BenchResults,
+  { figures, checks, bars, raw }: BenchResults,
 ): Promise<void> {
   const withoutUrl = { ...options, databaseUrl: undefined };
-  const table = figures.map(({ label, values }) => ({
-    figure: label.trim(),
-    values: Object.fromEntries([...values].map(([{ name }, value]) => [name, value])),
-  }));
-  await writeFile(file, `${JSON.stringify({ surroundings, options: withoutUrl, table, checks, runs: raw }, null, 2)}\n`);
+  const table = figures.map(({ id, label, values }) => ({ id, figure: label.trim(), values }));
+  const compared = bars.map(({ bar, measured, verdict }) => ({ ...bar, measured, verdict }));
+  const written = { surroundings, options: withoutUrl, table, bars: compared, checks, runs: raw };
+  await writeFile(file, `${JSON.stringify(written, null, 2)}\n`);
 }

@@ -1,24 +1,21 @@
 import Table from 'cli-table3';
-import type { Contestant } from '../contestant.ts';
 import type { Spread } from '../measure/statistics.ts';
-import type { Figure } from './figures.ts';
+import type { Figure } from './figure.ts';
 
-/** The one table: a column for each contestant (ours first), then ours over theirs. Median, and the range below it. */
-export function renderTable(figures: Figure[], contestants: Contestant[]): string {
-  const [ours, ...others] = contestants;
-  const peers = ours?.name === 'skiplease' ? others : [];
+const OURS = 'skiplease';
+
+/** The one table: a column for each contestant, ours first. Median, and the range where it matters; ours over theirs below. */
+export function renderTable(figures: Figure[], contestants: string[]): string {
   const table = new Table({
-    head: ['median (range)', ...contestants.map(({ name }) => name), ...peers.map(({ name }) => `ours / ${name}`)],
-    colAligns: ['left', ...contestants.map(() => 'right' as const), ...peers.map(() => 'right' as const)],
+    head: ['median (range)', ...contestants],
+    colAligns: ['left', ...contestants.map(() => 'right' as const)],
     style: { head: [], border: [], compact: true },
   });
-  for (const [index, figure] of figures.entries()) {
-    if (figure.heading && index > 0) table.push([{ content: '', colSpan: 1 + contestants.length + peers.length }]);
-    table.push([
-      figure.label,
-      ...contestants.map((contestant) => cell(figure.values.get(contestant), figure)),
-      ...peers.map((peer) => ratio(figure, ours!, peer)),
-    ]);
+  for (const [index, figure] of figures.filter(({ hidden }) => hidden !== true).entries()) {
+    if (figure.heading && index > 0) table.push([{ content: '', colSpan: 1 + contestants.length }]);
+    table.push([figure.label, ...contestants.map((name) => cell(figure.values[name], figure))]);
+    const ratios = contestants.map((name) => ratio(figure, name));
+    if (ratios.some((text) => text !== '')) table.push(['  ours / theirs', ...ratios]);
   }
   return table.toString();
 }
@@ -30,10 +27,9 @@ function cell(value: Spread | undefined, { digits, heading }: Figure): string {
   return `${median} (${number(value.min, digits)} to ${number(value.max, digits)})`;
 }
 
-function ratio(figure: Figure, ours: Contestant, peer: Contestant): string {
-  const [mine, theirs] = [figure.values.get(ours), figure.values.get(peer)];
-  if (!figure.compared || !mine || !theirs) return '';
-  return `${(mine.median / theirs.median).toFixed(2)} ×`;
+function ratio({ compared, values }: Figure, name: string): string {
+  const [ours, theirs] = [values[OURS], values[name]];
+  return !compared || name === OURS || !ours || !theirs ? '' : `${(ours.median / theirs.median).toFixed(2)} ×`;
 }
 
 function number(value: number, digits: number): string {

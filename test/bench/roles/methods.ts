@@ -3,11 +3,24 @@ import type { Delivery } from '../measure/tally.ts';
 /** What a contestant is set up for: as many jobs as possible, or each as soon as possible. */
 export type Mode = 'flood' | 'trickle';
 
-/** Where a role finds its system: a database for those that are libraries over one, an address for the others. */
+/** Where a role finds its system. */
 export interface Connection {
-  databaseUrl: string;
-  address?: string;
+  /** The database, or the Redis, that the contestant's libraries connect to. */
+  url: string;
   mode: Mode;
+  /** For the roles of Skiplease, which know coordinators and no database. */
+  fleet?: FleetShape;
+}
+
+/** Who connects to which coordinators, in the roles of Skiplease. */
+export interface FleetShape {
+  addresses: string[];
+  /** Queue names, over which jobs are spread evenly. */
+  queues: number;
+  /** Workers in the worker's process, each a session of its own, spread over the addresses. */
+  workers: number;
+  /** The window of each. */
+  windowJobs: number;
 }
 
 /** How jobs are submitted in a flood. */
@@ -18,12 +31,14 @@ export interface FloodOrder {
   payloadBytes: number;
 }
 
-/** How jobs are submitted in a trickle: one each `intervalMs`, whatever became of the one before. */
-export interface TrickleOrder extends FloodOrder {
+/** How jobs are submitted at a pace: so many each `intervalMs`, whatever became of those before. */
+export interface PacedOrder extends FloodOrder {
   intervalMs: number;
+  /** Submitted by one call. */
+  together: number;
 }
 
-/** When a flood was submitted, in milliseconds of the shared clock. */
+/** When jobs were submitted, in milliseconds of the shared clock. */
 export interface Submitted {
   startMs: number;
   /** The last answer that says committed. */
@@ -34,24 +49,34 @@ export interface Submitted {
 export interface SubmitterMethods {
   open(connection: Connection): Promise<void>;
   submit(order: FloodOrder): Promise<Submitted>;
-  trickle(order: TrickleOrder): Promise<Submitted>;
+  paced(order: PacedOrder): Promise<Submitted>;
   close(): Promise<void>;
+}
+
+/** Which jobs are to come. */
+export interface Expectation {
+  /** Number of the first. */
+  first: number;
+  count: number;
+  /** How many of them are waited for; all, when left out. */
+  enough?: number;
 }
 
 /** What the harness asks of a worker's process. */
 export interface WorkerMethods {
   open(connection: Connection): Promise<void>;
-  /** Which jobs are to come. Clears what was counted before. */
-  expect(order: { first: number; count: number }): Promise<void>;
+  /** Clears what was counted before. */
+  expect(order: Expectation): Promise<void>;
+  /** Goes on counting, towards more jobs of the same numbers. */
+  expectMore(order: Expectation): Promise<void>;
   /** Begins to work; answers with the moment just before. */
   start(): Promise<number>;
   /** Stops as its docs say, finishing what it holds. */
   stop(): Promise<void>;
-  /** The moment of the last durable completion. */
+  /** The moment of the last durable completion that was waited for. */
   finished(order: { deadlineMs: number }): Promise<number>;
   delivery(): Promise<Delivery>;
   latenciesMs(): Promise<number[]>;
-  close(): Promise<void>;
 }
 
 /** What the harness asks of a process full of idle workers. */
@@ -60,8 +85,15 @@ export interface FleetMethods {
   close(): Promise<void>;
 }
 
+/** What a process has used so far. */
+export interface Usage {
+  cpuMs: number;
+  /** Over all connections that it has opened, the harness's channel left out. */
+  bytesSent: number;
+  bytesReceived: number;
+}
+
 /** What every role answers. */
 export interface CommonMethods {
-  /** CPU time of the process so far. */
-  cpuMs(): Promise<number>;
+  usage(): Promise<Usage>;
 }

@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { CommonMethods } from './methods.ts';
+import type { CommonMethods, Usage } from './methods.ts';
 
 /** How long a role may take to end by itself after its channel is closed. */
 const EXIT_DEADLINE_MS = 5_000;
@@ -37,18 +37,31 @@ export class RoleProcess<Methods extends object> {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** What the process has used so far, as it counts it itself. */
+  usage(): Promise<Usage> {
+    return this.#send('usage', undefined) as Promise<Usage>;
+  }
+
   /** Calls a method in the other process. Rejects with its error, or when the process ends first. */
   call<Name extends string & keyof (Methods & CommonMethods)>(
     method: Name,
     ...[argument]: Parameters<Extract<(Methods & CommonMethods)[Name], Method>>
   ): ReturnType<Extract<(Methods & CommonMethods)[Name], Method>> {
+    return this.#send(method, argument) as ReturnType<Extract<(Methods & CommonMethods)[Name], Method>>;
+  }
+
+  #send(method: string, argument: unknown): Promise<unknown> {
     const id = (this.#nextId += 1);
     const call = Promise.withResolvers<unknown>();
     this.#pending.set(id, call);
     this.#child.send({ id, method, argument }, (error) => {
       if (error) call.reject(error);
     });
-    return call.promise as ReturnType<Extract<(Methods & CommonMethods)[Name], Method>>;
+    return call.promise;
   }
 
   /** Closes the channel, upon which the role ends; kills it if it does not. */

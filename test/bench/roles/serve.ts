@@ -1,20 +1,26 @@
 import { monotonicMs } from '../measure/clock.ts';
+import { socketBytes, watchSockets } from '../measure/sockets.ts';
 import { Tally } from '../measure/tally.ts';
 import type {
   CommonMethods,
   Connection,
   FloodOrder,
+  PacedOrder,
   SubmitterMethods,
-  TrickleOrder,
   WorkerMethods,
 } from './methods.ts';
+
+// In time for every connection: none is opened before the harness calls `open`.
+watchSockets();
 
 /** A contestant's submitting half, as its own library does it. */
 export interface Submitter {
   /** Resolves when all are committed. */
   submit(order: FloodOrder): Promise<void>;
-  /** Submits one job; resolves when it is committed. */
-  submitOne(number: number, payloadBytes: number, submittedMs: number): Promise<void>;
+  /** Submits one job; resolves when it is committed. Left out by those that take no part in a trickle. */
+  submitOne?(number: number, payloadBytes: number, submittedMs: number): Promise<void>;
+  /** Submits several by one call. Left out by those that no scenario asks for it. */
+  submitTogether?(numbers: number[], payloadBytes: number, submittedMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -26,9 +32,31 @@ export interface WorkerHalf {
 
 /** Makes this process a submitter that the harness drives. */
 export function serveSubmitter(open: (connection: Connection) => Promise<Submitter>): void {
+  serve(submitterMethods(open));
+}
+
+/** Makes this process a worker that the harness drives. */
+export function serveWorker(open: (connection: Connection, tally: Tally) => Promise<WorkerHalf>): void {
+  serve(workerMethods(open));
+}
+
+/** Makes this process both at once. */
+export function serveBoth(
+  openSubmitter: (connection: Connection) => Promise<Submitter>,
+  openWorker: (connection: Connection, tally: Tally) => Promise<WorkerHalf>,
+): void {
+  const [submitter, worker] = [submitterMethods(openSubmitter), workerMethods(openWorker)];
+  const open = async (connection: Connection) => {
+    await submitter.open(connection);
+    await worker.open(connection);
+  };
+  serve({ ...worker, ...submitter, open });
+}
+
+function submitterMethods(open: (connection: Connection) => Promise<Submitter>): SubmitterMethods {
   let submitter: Submitter | undefined;
   const opened = () => submitter ?? raise('open comes first');
-  const methods: SubmitterMethods = {
+  return {
     async open(connection) {
       submitter = await open(connection);
     },
@@ -37,29 +65,30 @@ export function serveSubmitter(open: (connection: Connection) => Promise<Submitt
       await opened().submit(order);
       return { startMs, endMs: monotonicMs() };
     },
-    async trickle(order) {
+    async paced(order) {
       const startMs = monotonicMs();
-      await trickle(opened(), order);
+      await paced(opened(), order);
       return { startMs, endMs: monotonicMs() };
     },
     async close() {
       await opened().close();
     },
   };
-  serve(methods);
 }
 
-/** Makes this process a worker that the harness drives. */
-export function serveWorker(open: (connection: Connection, tally: Tally) => Promise<WorkerHalf>): void {
+function workerMethods(open: (connection: Connection, tally: Tally) => Promise<WorkerHalf>): WorkerMethods {
   const tally = new Tally();
   let worker: WorkerHalf | undefined;
   const opened = () => worker ?? raise('open comes first');
-  const methods: WorkerMethods = {
+  return {
     async open(connection) {
       worker = await open(connection, tally);
     },
-    async expect({ first, count }) {
-      tally.expect(first, count);
+    async expect({ first, count, enough }) {
+      tally.expect(first, count, enough);
+    },
+    async expectMore({ first, count, enough }) {
+      tally.expectMore(first, count, enough);
     },
     async start() {
       const startMs = monotonicMs();
@@ -70,17 +99,15 @@ export function serveWorker(open: (connection: Connection, tally: Tally) => Prom
     finished: ({ deadlineMs }) => tally.finished(deadlineMs),
     delivery: async () => tally.delivery,
     latenciesMs: async () => tally.latenciesMs,
-    close: async () => {},
   };
-  serve(methods);
 }
 
 /** Answers the harness's calls over the channel that it opened. Ends when the harness is gone. */
 export function serve(methods: object): void {
   const common: CommonMethods = {
-    async cpuMs() {
-      const usage = process.cpuUsage();
-      return (usage.user + usage.system) / 1000;
+    async usage() {
+      const { user, system } = process.cpuUsage();
+      return { cpuMs: (user + system) / 1000, ...socketBytes() };
     },
   };
   const table = { ...methods, ...common } as unknown as Record<string, (argument: unknown) => Promise<unknown>>;
@@ -95,19 +122,25 @@ export function serve(methods: object): void {
   process.on('disconnect', () => process.exit(0));
 }
 
-/** One job each interval, none waiting for the one before; resolves when all are committed. */
-async function trickle(submitter: Submitter, order: TrickleOrder): Promise<void> {
+/** So many jobs each interval, none waiting for those before; resolves when all are committed. */
+async function paced(submitter: Submitter, { first, count, payloadBytes, intervalMs, together }: PacedOrder): Promise<void> {
   const answers: Promise<void>[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
-  let number = order.first;
+  const end = first + count;
+  let next = first;
+  const submitSome = () => {
+    const start = next;
+    next = Math.min(end, start + together);
+    if (together === 1) return submitter.submitOne!(start, payloadBytes, monotonicMs());
+    const numbers = Array.from({ length: next - start }, (_, index) => start + index);
+    return submitter.submitTogether!(numbers, payloadBytes, monotonicMs());
+  };
   const timer = setInterval(() => {
-    answers.push(submitter.submitOne(number, order.payloadBytes, monotonicMs()));
-    number += 1;
-    if (number === order.first + order.count) {
-      clearInterval(timer);
-      resolve();
-    }
-  }, order.intervalMs);
+    answers.push(submitSome());
+    if (next < end) return;
+    clearInterval(timer);
+    resolve();
+  }, intervalMs);
   await promise;
   await Promise.all(answers);
 }

@@ -1,132 +1,107 @@
-import type { Contestant, Launched } from '../contestant.ts';
+import type { Launched } from '../contestant.ts';
 import { startMeter, type DatabaseUse } from '../database/meter.ts';
 import { withAdmin, type BenchDatabase } from '../database/server.ts';
 import { readTableChurn, type TableChurn } from '../database/table_churn.ts';
-import { isExact } from '../measure/tally.ts';
-import { check, type Check } from '../report/checks.ts';
+import { startProcessMeter, type ProcessUse } from '../measure/process_meter.ts';
+import type { Check } from '../report/checks.ts';
 import type { BenchContext } from './context.ts';
+import { auditCheck, deliveryCheck, drainStretch, endToEndStretch, submitStretch, warmUp } from './stretch.ts';
 
 /** Which stretch of a flood is timed. */
 export type FloodKind = 'submit' | 'drain' | 'end-to-end';
+
+/** What is run. */
+export interface FloodPlan {
+  kind: FloodKind;
+  launch(): Promise<Launched>;
+  jobs: number;
+  /** Jobs that are put into its database after the warm-up, and are still there at the end. */
+  beside?: { jobs: number; fill(database: BenchDatabase): Promise<void> };
+}
 
 /** One timed flood of one contestant. */
 export interface FloodResult {
   jobs: number;
   durationMs: number;
   jobsPerSecond: number;
-  database: DatabaseUse;
-  /** CPU time of each of the contestant's processes during the timed stretch; `undefined` where it cannot be read. */
-  cpuMs: Record<string, number | undefined>;
+  /** `undefined` for a contestant that does not keep its jobs there. */
+  database: DatabaseUse | undefined;
+  /** Of each of the contestant's processes during the timed stretch. */
+  processes: Record<string, ProcessUse>;
   /** Rows written by table, the warm-up's among them. */
-  churn: TableChurn[];
+  churn: TableChurn[] | undefined;
   warmUpJobs: number;
   checks: Check[];
 }
 
-/** The slowest rate that is still waited for. */
-const JOBS_PER_SECOND_MIN = 300;
-const DEADLINE_MS_MIN = 30_000;
-const WARM_UP_JOBS_MAX = 10_000;
-
 /**
- * One run on an empty database: processes started, warmed up with a tenth of the jobs, then one stretch timed.
+ * One run on an empty store: processes started, warmed up with a tenth of the jobs, then one stretch timed.
  *
  * - submit: no worker runs; until the last answer that says committed.
  * - drain: all jobs wait; from the worker's start until its last durable completion.
  * - end-to-end: the worker waits; from the first submit call until the last durable completion.
  */
-export async function floodRun(context: BenchContext, contestant: Contestant, kind: FloodKind): Promise<FloodResult> {
-  const { server } = context;
-  const database = await server.createDatabase(contestant.name);
+export async function floodRun(context: BenchContext, plan: FloodPlan): Promise<FloodResult> {
+  const launched = await plan.launch();
+  const { jobs, kind } = plan;
   try {
-    const launched = await contestant.launch(database.contestantUrl, 'flood');
-    const { timed, warmUpJobs } = await warmedUp(context, launched, database, kind).finally(() => launched.stop());
-    const jobs = context.options.jobs;
-    const { churn, checks } = await withAdmin(database, async (client) => ({
-      churn: await readTableChurn(client),
-      checks: [...timed.checks, auditCheck(contestant, kind, jobs, warmUpJobs, await contestant.audit(client))],
-    }));
-    return { ...timed, jobs, jobsPerSecond: (jobs / timed.durationMs) * 1000, churn, warmUpJobs, checks };
+    const { warmUpJobs, ...timed } = await timedRun(context, launched, plan);
+    await launched.stop();
+    const left = plan.beside?.jobs ?? 0;
+    const audit = await auditCheck(
+      launched,
+      kind === 'submit'
+        ? { unfinished: left + jobs, succeeded: warmUpJobs }
+        : { unfinished: left, succeeded: warmUpJobs + jobs },
+    );
+    return {
+      ...timed,
+      jobs,
+      jobsPerSecond: (jobs / timed.durationMs) * 1000,
+      churn: launched.database && (await withAdmin(launched.database, readTableChurn)),
+      warmUpJobs,
+      checks: [...timed.checks, audit],
+    };
   } finally {
-    await server.dropDatabase(database);
+    await launched.discard();
   }
 }
 
-type Timed = Pick<FloodResult, 'durationMs' | 'database' | 'cpuMs' | 'checks'>;
+type Timed = Pick<FloodResult, 'durationMs' | 'database' | 'processes' | 'checks' | 'warmUpJobs'>;
 
-async function warmedUp(
-  context: BenchContext,
-  { submitter, worker, processes }: Launched,
-  database: BenchDatabase,
-  kind: FloodKind,
-): Promise<{ timed: Timed; warmUpJobs: number }> {
-  const { jobs: count, payloadBytes } = context.options;
-  const warmUpJobs = Math.min(WARM_UP_JOBS_MAX, Math.ceil(count / 10));
-  const deadlineMs = Math.max(DEADLINE_MS_MIN, (count / JOBS_PER_SECOND_MIN) * 1000);
-  await worker.call('expect', { first: 0, count: warmUpJobs });
-  await worker.call('start');
-  await submitter.call('submit', { first: 0, count: warmUpJobs, payloadBytes });
-  await worker.call('finished', { deadlineMs });
+async function timedRun(context: BenchContext, launched: Launched, plan: FloodPlan): Promise<Timed> {
+  const { kind, jobs: count, beside } = plan;
+  const { submitter, worker, database } = launched;
+  const warmUpJobs = await warmUp(context, launched, count);
   if (kind !== 'end-to-end') await worker.call('stop');
-
-  const flood = { first: warmUpJobs, count, payloadBytes };
+  if (beside) await beside.fill(database!);
+  const order = { first: warmUpJobs, count, payloadBytes: context.options.payloadBytes };
   await worker.call('expect', { first: warmUpJobs, count });
   if (kind === 'drain') {
-    await submitter.call('submit', flood);
+    await submitter.call('submit', order);
     // What autovacuum would have done by then, for everyone. Not before an end-to-end run, when the tables are empty:
     // statistics that say so give graphile-worker a plan for its completions that does 400 jobs/s.
-    await withAdmin(database, (client) => client.query('ANALYZE'));
+    if (database) await withAdmin(database, (client) => client.query('ANALYZE'));
   }
   // Checkpoints then do not fall into one contestant's run and miss another's.
   await context.server.admin.query('CHECKPOINT');
 
-  const cpuBefore = await Promise.all(processes.map((process) => process.cpuMs()));
-  const stopMeter = await startMeter(context.server.admin, database.name);
-  const durationMs = await timedStretch();
-  const use = await stopMeter();
-  const cpuMs: FloodResult['cpuMs'] = {};
-  for (const [index, process] of processes.entries()) {
-    const [before, after] = [cpuBefore[index], await process.cpuMs()];
-    cpuMs[process.name] = before === undefined || after === undefined ? undefined : after - before;
-  }
+  const stopProcessMeter = await startProcessMeter(launched.processes);
+  const stopMeter = database && (await startMeter(context.server.admin, database.name));
+  const durationMs =
+    kind === 'submit'
+      ? await submitStretch(launched, order)
+      : kind === 'drain'
+        ? await drainStretch(launched, count)
+        : await endToEndStretch(launched, order);
+  const use = await stopMeter?.();
+  const processes = await stopProcessMeter();
 
   const checks: Check[] = [];
   if (kind !== 'submit') {
-    // Stopped first, so that a job handed out twice would have been counted by now.
     await worker.call('stop');
-    const delivery = await worker.call('delivery');
-    checks.push(check('each job handled exactly once', isExact(delivery), JSON.stringify(delivery)));
+    checks.push(await deliveryCheck(launched));
   }
   await submitter.call('close');
-  return { timed: { durationMs, database: use, cpuMs, checks }, warmUpJobs };
-
-  async function timedStretch(): Promise<number> {
-    if (kind === 'submit') {
-      const { startMs, endMs } = await submitter.call('submit', flood);
-      return endMs - startMs;
-    }
-    if (kind === 'drain') {
-      const startMs = await worker.call('start');
-      return (await worker.call('finished', { deadlineMs })) - startMs;
-    }
-    const [submitted, endMs] = await Promise.all([
-      submitter.call('submit', flood),
-      worker.call('finished', { deadlineMs }),
-    ]);
-    return Math.max(endMs, submitted.endMs) - submitted.startMs;
-  }
-}
-
-function auditCheck(
-  contestant: Contestant,
-  kind: FloodKind,
-  jobs: number,
-  warmUpJobs: number,
-  audit: Awaited<ReturnType<Contestant['audit']>>,
-): Check {
-  const unfinished = kind === 'submit' ? jobs : 0;
-  const succeeded = warmUpJobs + (kind === 'submit' ? 0 : jobs);
-  const passed = audit.unfinished === unfinished && (audit.succeeded === undefined || audit.succeeded === succeeded);
-  const detail = `unfinished ${audit.unfinished} (expected ${unfinished}), succeeded ${audit.succeeded ?? 'not kept'}`;
-  return check(`${contestant.name}'s own tables agree`, passed, `${detail} (expected ${succeeded})`);
+  return { durationMs, database: use, processes, checks, warmUpJobs };
 }

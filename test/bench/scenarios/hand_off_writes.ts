@@ -1,6 +1,5 @@
-import type pg from 'pg';
-import { heapInserts } from '../database/heap_inserts.ts';
 import { startMeter } from '../database/meter.ts';
+import { jobInserts, type JobInserts } from '../database/row_counts.ts';
 import { withAdmin, type BenchDatabase } from '../database/server.ts';
 import type { StatementCount } from '../database/statement_log.ts';
 import { walPosition, type WalUse } from '../database/write_ahead_log.ts';
@@ -27,7 +26,7 @@ export interface HandOffResult {
   delivery: Delivery;
   exact: boolean;
   /** Rows written to each of these tables, from the write-ahead log. */
-  inserts: Record<'job' | 'ready' | 'lease' | 'outcome', number>;
+  inserts: JobInserts;
   statements: StatementCount[];
   wal: WalUse;
 }
@@ -35,27 +34,23 @@ export interface HandOffResult {
 /** A worker waits with an open window; 1,000 jobs are submitted; the tables that they went through are read. */
 export async function handOffWrites(context: BenchContext): Promise<HandOffResult> {
   const { server, options } = context;
-  const database = await server.createDatabase('hand_off');
+  const launched = await skiplease.launch(server, 'flood');
   try {
-    const launched = await skiplease.launch(database.contestantUrl, 'flood');
-    try {
-      await launched.worker.call('start');
-      // One job first: it brings the queue into being, and with it the worker's place in it.
-      await submitAndFinish(launched, { first: 0, count: 1, payloadBytes: options.payloadBytes });
-      const throughReady: number[] = [];
-      for (let first = 1; ; first += HANDED_OFF_JOBS) {
-        await noLeaseHeld(database);
-        const result = await handOffOnce(context, database, launched, first);
-        throughReady.push(result.inserts.ready);
-        if (result.inserts.ready === 0 || throughReady.length === TRIES_MAX) return { ...result, throughReady };
-      }
-    } finally {
+    await launched.worker.call('start');
+    // One job first: it brings the queue into being, and with it the worker's place in it.
+    await submitAndFinish(launched, { first: 0, count: 1, payloadBytes: options.payloadBytes });
+    const throughReady: number[] = [];
+    for (let first = 1; ; first += HANDED_OFF_JOBS) {
+      await noLeaseHeld(launched.database!);
+      const result = await handOffOnce(context, launched.database!, launched, first);
+      throughReady.push(result.inserts.ready);
+      if (result.inserts.ready > 0 && throughReady.length < TRIES_MAX) continue;
       await launched.worker.call('stop');
       await launched.submitter.call('close');
-      await launched.stop();
+      return { ...result, throughReady };
     }
   } finally {
-    await server.dropDatabase(database);
+    await launched.discard();
   }
 }
 
@@ -71,10 +66,7 @@ async function handOffOnce(
   const delivery = await submitAndFinish(launched, order);
   const { statements, wal } = await stopMeter();
   const range = [from, await walPosition(server.admin)] as const;
-  const inserts = { job: 0, ready: 0, lease: 0, outcome: 0 };
-  for (const { root, table } of await withAdmin(database, partitionsOf)) {
-    inserts[root] += await heapInserts(server.admin, database, table, range);
-  }
+  const inserts = await jobInserts(server.admin, database, range);
   return { delivery, exact: isExact(delivery), inserts, statements, wal };
 }
 
@@ -97,17 +89,4 @@ function noLeaseHeld(database: BenchDatabase): Promise<true> {
     );
     return rows[0]!.held === 0 || undefined;
   });
-}
-
-type Root = keyof HandOffResult['inserts'];
-
-async function partitionsOf(client: pg.Client): Promise<{ root: Root; table: string }[]> {
-  const { rows } = await client.query<{ root: Root; table: string }>(
-    `SELECT root, coalesce(leaf.relid::regclass, ('skiplease.' || root)::regclass)::text AS "table"
-       FROM unnest(array['job', 'ready', 'lease', 'outcome']) AS root
-       LEFT JOIN LATERAL (
-         SELECT relid FROM pg_partition_tree(('skiplease.' || root)::regclass) WHERE isleaf
-       ) leaf ON true`,
-  );
-  return rows;
 }

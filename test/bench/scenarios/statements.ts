@@ -1,5 +1,7 @@
 import { totalCalls, type StatementCount } from '../database/statement_log.ts';
 import { check, type Check } from '../report/checks.ts';
+import { renderStatements } from '../report/statements_text.ts';
+import type { Scenario } from '../scenario.ts';
 import type { BenchContext } from './context.ts';
 import { HANDED_OFF_JOBS, handOffWrites, type HandOffResult } from './hand_off_writes.ts';
 import { IDLE_SESSIONS, idleSessions, TICKS, type IdleResult } from './idle_sessions.ts';
@@ -12,8 +14,17 @@ export interface StatementsResult {
   checks: Check[];
 }
 
+/** Counted, not timed. */
+export const statements: Scenario = {
+  name: 'statements',
+  async run(context) {
+    const result = await runStatements(context);
+    return { figures: [], texts: [renderStatements(result)], checks: result.checks, raw: result };
+  },
+};
+
 /** Idle without a worker, idle with 200 of them, and 1,000 jobs handed off. */
-export async function runStatements(context: BenchContext): Promise<StatementsResult> {
+async function runStatements(context: BenchContext): Promise<StatementsResult> {
   // Side by side, each on a database of its own: idling takes time, and nothing else.
   const [idle, withSessions] = await Promise.all([idleSessions(context, 0), idleSessions(context, IDLE_SESSIONS)]);
   context.say(`statements  no session, ${TICKS} heartbeats: ${totalCalls(idle.statements)} statements`);

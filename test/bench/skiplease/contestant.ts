@@ -1,13 +1,29 @@
 import { join } from 'node:path';
-import { type Contestant, launchRoles } from '../contestant.ts';
-import { processCpuMs } from '../measure/processes.ts';
-import { startCoordinator } from '../../support/coordinator.ts';
+import { type Audit, type Contestant, launchOnPostgres, launchRoles, type Launched, type Roles } from '../contestant.ts';
+import { type BenchDatabase, type BenchServer, withAdmin } from '../database/server.ts';
+import type { Mode } from '../roles/methods.ts';
+import { startCoordinator, type TestCoordinator } from '../../support/coordinator.ts';
 import { STREAMS, WINDOW_JOBS } from './preset.ts';
 import packageJson from '../../../package.json' with { type: 'json' };
+
+/** How this project is laid out in a run; what is left out is one, and the preset's window. */
+export interface Layout {
+  mode: Mode;
+  /** Coordinators on the one database. */
+  coordinators?: number;
+  /** Workers, each a session of its own, spread over the coordinators; all in one process. */
+  workers?: number;
+  /** Jobs that each worker may hold. */
+  windowJobs?: number;
+  /** Queue names, over which jobs are spread evenly; each worker serves all of them. */
+  queues?: number;
+}
 
 /** This project: a coordinator, a worker and a submitter, each a process. */
 export const skiplease: Contestant = {
   name: 'skiplease',
+  part: 'ours',
+  store: 'PostgreSQL',
   describe: () => ({
     version: packageJson.version,
     presets: {
@@ -16,31 +32,56 @@ export const skiplease: Contestant = {
     },
     outcomes: 'kept',
   }),
-  async launch(databaseUrl, mode) {
-    const coordinator = await startCoordinator({ databaseUrl });
-    try {
-      const roles = await launchRoles(
-        { submitter: join(import.meta.dirname, 'submitter.ts'), worker: join(import.meta.dirname, 'worker.ts') },
-        { databaseUrl, address: coordinator.grpcAddress, mode },
-      );
-      return {
-        ...roles,
-        processes: [{ name: 'coordinator', cpuMs: async () => processCpuMs(coordinator.pid) }, ...roles.processes],
-        async stop() {
-          await roles.stop();
-          await coordinator.stop();
-        },
-      };
-    } catch (error) {
-      await coordinator.stop();
-      throw error;
+  launch: (server, mode) => launchSkiplease(server, { mode }),
+};
+
+/** This project in any layout, on an empty database. */
+export function launchSkiplease(server: BenchServer, layout: Layout): Promise<Launched> {
+  return launchOnPostgres(server, 'skiplease', (database) => start(database, layout), audit);
+}
+
+async function start({ contestantUrl }: BenchDatabase, layout: Layout): Promise<Roles> {
+  const coordinators: TestCoordinator[] = [];
+  const stopCoordinators = async () => {
+    await Promise.all(coordinators.map((coordinator) => coordinator.stop()));
+  };
+  try {
+    for (let started = 0; started < (layout.coordinators ?? 1); started += 1) {
+      coordinators.push(await startCoordinator({ databaseUrl: contestantUrl }));
     }
-  },
-  async audit(client) {
-    const { rows } = await client.query<{ unfinished: number; succeeded: number }>(
+    const roles = await launchRoles(
+      { submitter: join(import.meta.dirname, 'submitter.ts'), worker: join(import.meta.dirname, 'worker.ts') },
+      {
+        url: contestantUrl,
+        mode: layout.mode,
+        fleet: {
+          addresses: coordinators.map(({ grpcAddress }) => grpcAddress),
+          queues: layout.queues ?? 1,
+          workers: layout.workers ?? 1,
+          windowJobs: layout.windowJobs ?? WINDOW_JOBS[layout.mode],
+        },
+      },
+    );
+    return {
+      ...roles,
+      processes: [...coordinators.map(({ pid }) => ({ name: 'coordinator', pid })), ...roles.processes],
+      async stop() {
+        await roles.stop();
+        await stopCoordinators();
+      },
+    };
+  } catch (error) {
+    await stopCoordinators();
+    throw error;
+  }
+}
+
+async function audit(database: BenchDatabase): Promise<Audit> {
+  const { rows } = await withAdmin(database, (client) =>
+    client.query<{ unfinished: number; succeeded: number }>(
       `SELECT ((SELECT count(*) FROM skiplease.job) - (SELECT count(*) FROM skiplease.outcome))::int AS unfinished,
               (SELECT count(*) FROM skiplease.outcome WHERE state = 4)::int AS succeeded`,
-    );
-    return rows[0]!;
-  },
-};
+    ),
+  );
+  return rows[0]!;
+}

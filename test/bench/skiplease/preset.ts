@@ -1,8 +1,23 @@
 import type { Mode } from '../roles/methods.ts';
 
-/** The one queue and the one job type there are. */
-export const QUEUE = 'bench';
+/** The one job type there is. */
 export const TYPE = 'bench';
+
+/** The queue of a run that has only one. */
+export const QUEUE = 'bench';
+
+/** Has no divisor in common with any count of queues that is asked for, so that neighbours go to queues far apart. */
+const STRIDE = 7_919;
+
+/** The queue that a job goes to: with the numbers from 0 on, each of `queues` in turn. */
+export function queueOf(number: number, queues: number): string {
+  return queues === 1 ? QUEUE : `${QUEUE}-${(number * STRIDE) % queues}`;
+}
+
+/** All queues of a run. */
+export function queueNames(queues: number): string[] {
+  return Array.from({ length: queues }, (_, number) => queueOf(number, queues));
+}
 
 /** Streams that submit a flood side by side, as many as the peers have calls in flight. */
 export const STREAMS = 4;

@@ -1,12 +1,13 @@
 import { JobClient } from '../../../worker/index.ts';
 import { benchPayload } from '../measure/payload.ts';
 import { serveSubmitter } from '../roles/serve.ts';
-import { QUEUE, STREAMS, TYPE } from './preset.ts';
+import { queueOf, STREAMS, TYPE } from './preset.ts';
 
-serveSubmitter(async ({ address }) => {
-  const client = new JobClient({ addresses: [address!] });
+serveSubmitter(async ({ fleet }) => {
+  const { addresses, queues } = fleet!;
+  const clients = addresses.map((address) => new JobClient({ addresses: [address] }));
   const job = (number: number, payloadBytes: number, submittedMs?: number) => ({
-    queue: QUEUE,
+    queue: queueOf(number, queues),
     type: TYPE,
     payload: Buffer.from(JSON.stringify(benchPayload(number, payloadBytes, submittedMs))),
   });
@@ -18,16 +19,19 @@ serveSubmitter(async ({ address }) => {
         const to = Math.min(first + count, from + perStream);
         if (from >= to) return;
         const jobs = range(from, to).map((number) => job(number, payloadBytes));
-        const { created, refusals } = await client.stream(jobs);
+        const { created, refusals } = await clients[lane % clients.length]!.stream(jobs);
         const missing = to - from - created;
         if (missing > 0) throw refusals[0]?.error ?? new Error(`${missing} of ${to - from} jobs were not created`);
       });
       await Promise.all(lanes);
     },
     async submitOne(number, payloadBytes, submittedMs) {
-      await client.submit(job(number, payloadBytes, submittedMs));
+      await clients[0]!.submit(job(number, payloadBytes, submittedMs));
     },
-    close: async () => client.close(),
+    async submitTogether(numbers, payloadBytes, submittedMs) {
+      await clients[0]!.submitMany(numbers.map((number) => job(number, payloadBytes, submittedMs)));
+    },
+    close: async () => clients.forEach((client) => client.close()),
   };
 });
 

@@ -5,33 +5,36 @@ import { monotonicMs } from '../measure/clock.ts';
 import type { BenchPayload } from '../measure/payload.ts';
 import type { Tally } from '../measure/tally.ts';
 import { serveWorker } from '../roles/serve.ts';
-import { QUEUE, TYPE, WINDOW_JOBS } from './preset.ts';
+import { queueNames, TYPE } from './preset.ts';
 
-serveWorker(async ({ address, mode }, tally) => {
+serveWorker(async ({ mode, fleet }, tally) => {
   countReceipts(tally);
-  let worker: Worker | undefined;
-  let running: Promise<void> | undefined;
+  const { addresses, queues, windowJobs } = fleet!;
+  let running: { worker: Worker; ended: Promise<void> }[] = [];
   const handle = (job: Job) => {
     const { n, t } = job.json<BenchPayload>();
     if (t !== undefined) tally.latenciesMs.push(monotonicMs() - t);
     tally.handled(n);
   };
+  const startOne = (index: number) => {
+    const worker = new Worker({
+      addresses: [addresses[index % addresses.length]!],
+      queues: queueNames(queues),
+      window: { jobs: windowJobs },
+      handleSignals: false,
+      ...(mode === 'flood'
+        ? { batchHandlers: { [TYPE]: (jobs: readonly Job[]) => jobs.forEach(handle) } }
+        : { concurrency: windowJobs, handlers: { [TYPE]: handle } }),
+    });
+    return { worker, ended: worker.run() };
+  };
   return {
     async start() {
-      worker = new Worker({
-        addresses: [address!],
-        queues: [QUEUE],
-        window: { jobs: WINDOW_JOBS[mode] },
-        handleSignals: false,
-        ...(mode === 'flood'
-          ? { batchHandlers: { [TYPE]: (jobs: readonly Job[]) => jobs.forEach(handle) } }
-          : { concurrency: WINDOW_JOBS.trickle, handlers: { [TYPE]: handle } }),
-      });
-      running = worker.run();
+      running = Array.from({ length: fleet!.workers }, (_, index) => startOne(index));
     },
     async stop() {
-      await worker?.stop();
-      await running;
+      await Promise.all(running.map(({ worker }) => worker.stop()));
+      await Promise.all(running.map(({ ended }) => ended));
     },
   };
 });

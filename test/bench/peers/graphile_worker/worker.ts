@@ -7,12 +7,12 @@ import { serveWorker } from '../../roles/serve.ts';
 import { PRESET, TASK } from './preset.ts';
 import { onPoolError, quietLogger } from './quiet.ts';
 
-serveWorker(async ({ databaseUrl }, tally) => {
+serveWorker(async ({ url }, tally) => {
   let runner: { stop(): Promise<void> } | undefined;
   let pgPool: Pool | undefined;
   return {
     async start() {
-      pgPool = new Pool({ connectionString: databaseUrl, max: PRESET.maxPoolSize, Client: countingClient(tally) });
+      pgPool = new Pool({ connectionString: url, max: PRESET.maxPoolSize, Client: countingClient(tally) });
       onPoolError(pgPool);
       runner = await run({
         pgPool,

@@ -7,8 +7,8 @@ import { BATCH_JOBS, LOOPS, QUEUE } from './preset.ts';
 /** How long a loop that found nothing waits: its own polling allows half a second at the least. */
 const EMPTY_PAUSE_MS = 2;
 
-serveWorker(async ({ databaseUrl }, tally) => {
-  const boss = new PgBoss({ connectionString: databaseUrl, max: LOOPS + 2 });
+serveWorker(async ({ url }, tally) => {
+  const boss = new PgBoss({ connectionString: url, max: LOOPS + 2 });
   boss.on('error', (error) => process.stderr.write(`pg-boss: ${error.stack}\n`));
   await boss.start();
   let running = false;

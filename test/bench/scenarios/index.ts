@@ -1,0 +1,32 @@
+import type { ScenarioName } from '../options.ts';
+import type { Scenario } from '../scenario.ts';
+import { backlog } from './backlog.ts';
+import { floodScenario } from './flood.ts';
+import { handOff } from './hand_off.ts';
+import { idleFleet } from './idle_fleet.ts';
+import { latency } from './latency.ts';
+import { longDrain } from './long_drain.ts';
+import { manyQueues } from './many_queues.ts';
+import { scheduled } from './scheduled.ts';
+import { snapshot } from './snapshot.ts';
+import { statements } from './statements.ts';
+import { tenCoordinators } from './ten_coordinators.ts';
+import { windowsOfOne } from './windows_of_one.ts';
+
+/** Everything that can be measured. */
+export const ALL_SCENARIOS: Record<ScenarioName, Scenario> = {
+  submit: floodScenario('submit'),
+  drain: floodScenario('drain'),
+  'end-to-end': floodScenario('end-to-end'),
+  latency,
+  'hand-off': handOff,
+  snapshot,
+  backlog,
+  scheduled,
+  'many-queues': manyQueues,
+  'windows-of-one': windowsOfOne,
+  'ten-coordinators': tenCoordinators,
+  'idle-fleet': idleFleet,
+  'long-drain': longDrain,
+  statements,
+};
