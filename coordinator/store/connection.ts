@@ -14,7 +14,7 @@ const POSTGRES_VERSION_MIN = 150_000;
  * Leave the planner no choice: with empty or stale statistics it would scan ready and job from end to end inside the
  * claim (2k jobs/s instead of 56k). Everything hot goes by primary key or by the claim-order index.
  */
-const PINNED_PLANS = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_bitmapscan', 'enable_material', 'jit'];
+const PINNED_PLANS = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_bitmapscan', 'enable_material', 'enable_memoize', 'jit'];
 
 /** Opens a connection directly to PostgreSQL, 15 or newer, and checks that it is what we can work with. */
 export async function connect(databaseUrl: string, purpose: string, timeouts: 'short' | 'none' = 'short'): Promise<pg.Client> {

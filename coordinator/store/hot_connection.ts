@@ -172,6 +172,11 @@ export function isLocked(error: unknown): boolean {
   return state === '55P03' || state === '40P01';
 }
 
+/** An id exists already. */
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlState(error) === '23505';
+}
+
 /** The database is in no condition to say yes or no now: the same statement may pass later. */
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error);

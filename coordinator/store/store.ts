@@ -3,7 +3,7 @@ import { SkipleaseError } from '../errors.ts';
 import { claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import * as coordinators from './coordinators.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
-import { HotConnection, isConnectionFailure, isLocked, isTransient, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
+import { HotConnection, isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
 import { scanLevels, type Level } from './levels.ts';
 import { ensurePartitions } from './partitions.ts';
 import { connect } from './connection.ts';
@@ -11,9 +11,11 @@ import { saveProgress, sweepProgress, type ProgressRow } from './progress.ts';
 import { promote, type Promotion } from './promote.ts';
 import { createQueues, queuesById, type Run } from './queue_settings.ts';
 import * as sessions from './sessions.ts';
-import { settle, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
+import { Optimism } from './optimism.ts';
+import { RecentJobs } from './recent_jobs.ts';
+import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
-import { REFUSED, submit, submitOneCaller, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
+import { firstPosition, REFUSED, submit, submitOneCaller, submitRepeated, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
 
 export type { TransactionRun };
 
@@ -40,6 +42,9 @@ export class Store {
   readonly #rare: HotConnection;
   /** The heartbeat waits for nothing. */
   readonly #pulse: HotConnection;
+  readonly #recent = new RecentJobs();
+  readonly #submits = new Optimism(isUniqueViolation);
+  readonly #settles = new Optimism(isUniqueViolation);
 
   constructor(databaseUrl: string, log: Log, observe: StatementObserver) {
     this.#databaseUrl = databaseUrl;
@@ -82,7 +87,14 @@ export class Store {
   }
 
   submit(rows: SubmitRow[]): Promise<SubmitCommit> {
-    return this.#withPartitions(() => submit(this.#submit, rows));
+    return this.#withPartitions(() => this.#submits.run(
+      async () => {
+        const draw = await submit(this.#submit, rows);
+        this.#recent.keep(draw, rows);
+        return { positionMin: firstPosition(draw, rows), existingIds: [] };
+      },
+      () => submitRepeated(this.#submit, rows),
+    ));
   }
 
   /**
@@ -128,11 +140,15 @@ export class Store {
   }
 
   claim(coordinatorId: string, queues: ClaimQueue[]): Promise<ClaimResult> {
-    return claim(this.#claim, coordinatorId, queues);
+    return claim(this.#claim, coordinatorId, queues, this.#recent.lend());
   }
 
   settle(leases: LeaseSettle[], rows: SucceededRow[], finishedLeaseIds: bigint[]): Promise<Set<string> | undefined> {
-    return this.#withPartitions(() => settle(this.#settle, leases, rows, finishedLeaseIds));
+    const settlement = { leases, rows, finishedLeaseIds };
+    return this.#withPartitions(() => this.#settles.run(
+      () => settle(this.#settle, settlement),
+      () => settleEnded(this.#settle, settlement),
+    ));
   }
 
   sweepLeases(leaseIds: bigint[]): Promise<bigint[]> {

@@ -25,8 +25,9 @@ const JOB_COLUMNS = `unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5:
     as t (id, queue_id, type, payload, content_type, priority, run_at, max_attempts, timeout_ms, headers, origin_id, ordinal)`;
 
 /** The jobs, each with its position: the statement draws one block of them, and takes them in the order of the rows. */
-export const INPUT = `input as materialized (
-    select t.*, case when t.run_at is null then (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + t.ordinal end as "position"
+export const INPUT = `drawn as materialized (select nextval('skiplease.position') as draw),
+  input as not materialized (
+    select t.*, case when t.run_at is null then (select draw from drawn) * ${POSITIONS_OF_A_DRAW} + t.ordinal end as "position"
       from ${JOB_COLUMNS}
   )`;
 
@@ -53,14 +54,14 @@ export function jobParameters(rows: SubmitRow[]): unknown[] {
  * `ready` rows are made only from what the job insert returned: a repeated id never gets a second place. Jobs go in by id
  * (their positions keep the order of the request), so that two coordinators with the same jobs do not deadlock.
  */
-const INSERTS = `
+const inserts = (onConflict: string): string => `
   with ${INPUT},
   inserted as (
     insert into skiplease.job (id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type,
                                content_type, headers, payload)
     select id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type, content_type,
            headers::jsonb, payload from input order by id
-    on conflict (id) do nothing
+    ${onConflict}
     returning id, "position", queue_id, priority, run_at, skiplease.job_bytes(payload, headers) as bytes
   ),
   waiting as (
@@ -72,6 +73,16 @@ const INSERTS = `
     insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt)
     select id, run_at, queue_id, bytes, priority, 1 from inserted where "position" is null
   )`;
+const INSERTS = inserts('on conflict (id) do nothing');
+
+/**
+ * The common case: every id is new. One that is not ends the statement. (ON CONFLICT would insert each row speculatively:
+ * 3 µs more for each in PostgreSQL, and a tenth more WAL.)
+ */
+const SUBMIT: Statement = {
+  name: 'submit',
+  text: `${inserts('')} select draw from drawn`,
+};
 
 /** The jobs of the input that were there before, each with what it is. Sees only what was committed before the statement. */
 const CONFLICTS = `
@@ -84,8 +95,8 @@ const CONFLICTS = `
  * conflicts (another queue or type; a repeat that runs at this very moment) ends the statement with REFUSED, and each
  * caller is then taken by itself in submitCarefully.
  */
-const SUBMIT: Statement = {
-  name: 'submit',
+const SUBMIT_REPEATED: Statement = {
+  name: 'submit_repeated',
   text: `${INSERTS},
   repeated as materialized (
     select c.* from (${CONFLICTS}) as c (id, same) where (select count(*) from inserted) < cardinality($1::uuid[])
@@ -108,8 +119,21 @@ const LOOK_AT_EXISTING: Statement = {
     cross join lateral (select queue_id, type from skiplease.job where id = i.id offset 0) j`,
 };
 
-export async function submit(connection: HotConnection, rows: SubmitRow[]): Promise<SubmitCommit> {
+/** Jobs whose ids are all new: the draw of their positions. Else fails with unique_violation, and nothing is created. */
+export async function submit(connection: HotConnection, rows: SubmitRow[]): Promise<number> {
   const [row] = await connection.run(SUBMIT, jobParameters(rows));
+  return Number(row![0]);
+}
+
+/** The position in ready of the first of these rows that went there, by its statement's draw; null: none did. */
+export function firstPosition(draw: number, rows: SubmitRow[]): bigint | null {
+  const first = rows.findIndex(({ job }) => job.runAtMs === null);
+  return first < 0 ? null : BigInt(draw) * BigInt(POSITIONS_OF_A_DRAW) + BigInt(first + 1);
+}
+
+/** Jobs of which some may exist: those are answered, or end it all with REFUSED. */
+export async function submitRepeated(connection: HotConnection, rows: SubmitRow[]): Promise<SubmitCommit> {
+  const [row] = await connection.run(SUBMIT_REPEATED, jobParameters(rows));
   return { positionMin: row![0] === null ? null : BigInt(row![0]!), existingIds: ids(row![1]) };
 }
 

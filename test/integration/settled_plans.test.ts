@@ -52,8 +52,15 @@ function statements(world: StoreWorld, coordinator: StoreCoordinator, queueId: n
     masks: [{ leaseId: claimed.leaseId, add: settleAll(claimed).lease.add }], outcomes: [], attempts: [], returns: [],
   });
   return [
-    { name: 'submit', text: /^\s*with input[\s\S]*conflicting job id/, run: () => store.submit(rowsOf(queueId, newJobs(JOBS))) },
-    { name: 'submit, each caller', text: /^\s*with input(?![\s\S]*conflicting)(?![\s\S]*granted)/, run: () => store.submitEach([rowsOf(queueId, newJobs(JOBS))]) },
+    { name: 'submit', text: /^\s*with drawn[\s\S]* select draw from drawn$/, run: () => store.submit(rowsOf(queueId, newJobs(JOBS))) },
+    {
+      name: 'submit, some repeated', text: /^\s*with drawn[\s\S]*conflicting job id/, run: async () => {
+        const jobs = rowsOf(queueId, newJobs(JOBS));
+        await store.submit(jobs);
+        await store.submit(jobs);
+      },
+    },
+    { name: 'submit, each caller', text: /^\s*with drawn(?![\s\S]*conflicting)(?![\s\S]*granted)(?![\s\S]* select draw from drawn$)/, run: () => store.submitEach([rowsOf(queueId, newJobs(JOBS))]) },
     {
       name: 'submit, what was there', text: /^select i.id, j.queue_id, j.type/, run: async () => {
         const jobs = rowsOf(queueId, newJobs(JOBS));
@@ -62,14 +69,14 @@ function statements(world: StoreWorld, coordinator: StoreCoordinator, queueId: n
       },
     },
     {
-      name: 'hand-off', text: /^\s*with input[\s\S]*granted/, run: async () => {
+      name: 'hand-off', text: /^\s*with drawn[\s\S]*granted/, run: async () => {
         await markOf(world);
         const slot = { queueId, first: 1, last: JOBS, sessionId: other, secret: newSecret() };
         const { leaseIds } = await store.handOff(id, rowsOf(queueId, newJobs(JOBS)), [slot], [{ queueId, priority: 0, mark }]);
         if (leaseIds[0] === null) throw new Error('It was not handed off.');
       },
     },
-    { name: 'claim', text: /^\s*with picked/, run: () => fresh() },
+    { name: 'claim', text: /^\s*with clock[\s\S]*heap as/, run: () => fresh() },
     {
       name: 'settle', text: /^\s*with fenced/, run: async () => {
         const { lease, rows } = settleAll(await fresh());

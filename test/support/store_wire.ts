@@ -1,6 +1,9 @@
 import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 
+/** What stands in for a statement where ids exist already. */
+const VARIANTS: Readonly<Record<string, string>> = { submit: 'submit_repeated', settle: 'settle_ended' };
+
 /** Between a client and PostgreSQL, on the level of its protocol: answers can be lost, held or rewritten. */
 export interface PostgresWire {
   /** The database's URL by way of this. */
@@ -36,7 +39,7 @@ export async function startPostgresWire(databaseUrl: string, rewrite: Rewrite = 
   const sockets = new Set<Socket>();
 
   const take = (names: string[]): Rule | undefined => {
-    const index = rules.findIndex(({ statement }) => names.includes(statement));
+    const index = rules.findIndex(({ statement }) => names.some((name) => name === statement || name === VARIANTS[statement]));
     return index < 0 ? undefined : rules.splice(index, 1)[0];
   };
 
