@@ -3,7 +3,7 @@ import anyTest from 'ava';
 import { systemClock } from '../../coordinator/clock.ts';
 import { ReceiptStatus } from '../../coordinator/engine/messages.ts';
 import { newJobs } from '../support/store_jobs.ts';
-import { failed, released, startEngine, succeeded, TestWorker, type TestEngine } from '../support/store_engine.ts';
+import { failed, released, startEngine, TestWorker, type TestEngine } from '../support/store_engine.ts';
 import { startPostgresWire, type PostgresWire } from '../support/store_wire.ts';
 import { StoreWorld } from '../support/store_world.ts';
 import { waitFor } from '../support/wait.ts';
