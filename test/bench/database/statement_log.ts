@@ -5,6 +5,8 @@ import { CONTESTANT_ROLE } from './server.ts';
 export interface StatementCount {
   query: string;
   calls: number;
+  /** Time that PostgreSQL spent in it, waits included, in milliseconds. */
+  totalMs: number;
 }
 
 /**
@@ -12,8 +14,8 @@ export interface StatementCount {
  * in shared memory as each one ends, so without delay). Utility statements such as BEGIN and COMMIT are among them.
  */
 export async function readStatements(client: pg.Client, databaseName: string): Promise<Map<string, StatementCount>> {
-  const { rows } = await client.query<{ queryid: string; query: string; calls: number }>(
-    String.raw`SELECT queryid::text, query, sum(calls)::float8 AS calls
+  const { rows } = await client.query<{ queryid: string; query: string; calls: number; totalMs: number }>(
+    String.raw`SELECT queryid::text, query, sum(calls)::float8 AS calls, sum(total_exec_time) AS "totalMs"
        FROM pg_stat_statements
       WHERE dbid = (SELECT oid FROM pg_database WHERE datname = $1)
         AND userid = (SELECT oid FROM pg_roles WHERE rolname = $2)
@@ -23,7 +25,7 @@ export async function readStatements(client: pg.Client, databaseName: string): P
       GROUP BY queryid, query`,
     [databaseName, CONTESTANT_ROLE],
   );
-  return new Map(rows.map(({ queryid, query, calls }) => [`${queryid} ${query}`, { query, calls }]));
+  return new Map(rows.map(({ queryid, ...statement }) => [`${queryid} ${statement.query}`, statement]));
 }
 
 /** What ran between two readings, the most frequent first. */
@@ -32,7 +34,10 @@ export function statementsBetween(
   after: Map<string, StatementCount>,
 ): StatementCount[] {
   return [...after]
-    .map(([key, { query, calls }]) => ({ query, calls: calls - (before.get(key)?.calls ?? 0) }))
+    .map(([key, { query, calls, totalMs }]) => {
+      const earlier = before.get(key);
+      return { query, calls: calls - (earlier?.calls ?? 0), totalMs: totalMs - (earlier?.totalMs ?? 0) };
+    })
     .filter(({ calls }) => calls > 0)
     .sort((left, right) => right.calls - left.calls);
 }

@@ -39,13 +39,16 @@ export class Tally {
     this.#lastDurableMs = 0;
   }
 
-  /** As `expect`, but goes on counting: a job of before that comes again is a repeated one. `enough` counts from the beginning. */
+  /**
+   * As `expect`, but goes on counting: a job of before that comes again is a repeated one. `enough` counts from the
+   * beginning. The worker has stopped in between, so what it handled by then is complete.
+   */
   expectMore(first: number, count: number, enough = count): void {
     const seen = new Uint8Array(count);
     seen.set(this.#seen);
     this.#first = first;
     this.#seen = seen;
-    this.#delivery = { ...this.#delivery, expected: count, enough };
+    this.#delivery = { ...this.#delivery, expected: count, enough, durable: this.#delivery.distinct };
   }
 
   /** A handler was called for this job. */
@@ -99,10 +102,12 @@ export class Tally {
 
 /**
  * True when, after the worker has stopped, so many jobs as were waited for were handled, each of them once and nothing
- * else, and each completion is committed.
+ * else, and each completion is committed. (A worker that is stopped while more wait hands jobs back, and hears that this
+ * is committed too: then there are more receipts than completions, and its own records say how many of each.)
  */
-export function isExact({ enough, handled, distinct, strangers, durable }: Delivery): boolean {
-  return distinct >= enough && handled === distinct && strangers === 0 && durable === distinct;
+export function isExact({ expected, enough, handled, distinct, strangers, durable }: Delivery): boolean {
+  const allDurable = enough < expected ? durable >= distinct : durable === distinct;
+  return distinct >= enough && handled === distinct && strangers === 0 && allDurable;
 }
 
 function nothing(expected: number, enough: number): Delivery {

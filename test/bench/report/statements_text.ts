@@ -1,28 +1,35 @@
 import type { StatementCount } from '../database/statement_log.ts';
 import { totalCalls } from '../database/statement_log.ts';
-import { HANDED_OFF_JOBS } from '../scenarios/hand_off_writes.ts';
-import { TICKS } from '../scenarios/idle_sessions.ts';
-import type { StatementsResult } from '../scenarios/statements.ts';
+import type { HandOffResult } from '../scenarios/hand_off_writes.ts';
+import type { IdleResult } from '../scenarios/idle_sessions.ts';
 
 const QUERY_CHARACTERS = 100;
 
 /** Every statement that was counted, so that whoever doubts the sum can add it up. */
-export function renderStatements({ idle, withSessions, handOff }: StatementsResult): string {
+export function renderStatements(results: {
+  idle: IdleResult;
+  withSessions: IdleResult;
+  handOff: HandOffResult;
+}): string {
+  const { idle, withSessions, handOff } = results;
   const { inserts, wal } = handOff;
   const rows = Object.entries(inserts).map(([table, count]) => `${table} ${count}`);
   return [
-    ...listing(`no session, over ${TICKS} heartbeats`, idle.statements),
-    ...listing(`${withSessions.sessions} idle sessions, over ${TICKS} heartbeats`, withSessions.statements),
-    ...listing(`${HANDED_OFF_JOBS} jobs handed off`, handOff.statements),
+    ...listing(`no session, over ${idle.heartbeats} heartbeats`, idle.statements),
+    ...listing(`${withSessions.sessions} idle sessions, over ${withSessions.heartbeats} heartbeats`, withSessions.statements),
+    ...listing(`${handOff.delivery.expected} jobs handed off`, handOff.statements),
     `  rows inserted: ${rows.join(', ')}; ${wal.commits} commits, ` +
-      `${Math.round((wal.bytes - wal.fullPageBytes) / HANDED_OFF_JOBS)} WAL bytes per job`,
+      `${Math.round((wal.bytes - wal.fullPageBytes) / handOff.delivery.expected)} WAL bytes per job`,
   ].join('\n');
 }
 
-function listing(title: string, statements: StatementCount[]): string[] {
+/** A title with the sum, and a line for each of the most frequent statements: calls, time in PostgreSQL, text. */
+export function listing(title: string, statements: StatementCount[], lines = Infinity): string[] {
   return [
     `${title}: ${totalCalls(statements)} statements`,
-    ...statements.map(({ calls, query }) => `  ${String(calls).padStart(6)}  ${shorten(query)}`),
+    ...statements
+      .slice(0, lines)
+      .map(({ calls, totalMs, query }) => `  ${String(calls).padStart(6)}  ${totalMs.toFixed(0).padStart(6)} ms  ${shorten(query)}`),
   ];
 }
 

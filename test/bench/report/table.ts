@@ -5,7 +5,8 @@ import type { Figure } from './figure.ts';
 const OURS = 'skiplease';
 
 /** The one table: a column for each contestant, ours first. Median, and the range where it matters; ours over theirs below. */
-export function renderTable(figures: Figure[], contestants: string[]): string {
+export function renderTable(figures: Figure[], allContestants: string[]): string {
+  const contestants = allContestants.filter((name) => figures.some(({ values }) => values[name]));
   const table = new Table({
     head: ['median (range)', ...contestants],
     colAligns: ['left', ...contestants.map(() => 'right' as const)],

@@ -95,11 +95,14 @@ async function prepare(context: BenchContext, target: number): Promise<Waiting> 
 async function fill({ server, options }: BenchContext, waiting: Waiting): Promise<void> {
   const count = waiting.target - (waiting.filled - waiting.drained);
   const first = waiting.first + waiting.filled;
+  const { payloadBytes } = options;
   await withAdmin(waiting.launched.database!, async (client) => {
-    await fillReady(client, { first, count, payloadBytes: options.payloadBytes });
+    await fillReady(client, { first, count: count - 1, payloadBytes });
     // What autovacuum would have done by then.
     await client.query('VACUUM (ANALYZE)');
   });
+  // The last one as usual: it is how a coordinator hears that something waits, which it would else find out by and by.
+  await waiting.launched.submitter.call('submit', { first: first + count - 1, count: 1, payloadBytes });
   waiting.filled += count;
   await server.admin.query('CHECKPOINT');
 }

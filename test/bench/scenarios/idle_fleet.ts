@@ -10,6 +10,7 @@ import { peakResidentBytes, processCpuMs, processTreeCpuMs, residentBytes } from
 import { check, type Check } from '../report/checks.ts';
 import { spread } from '../measure/statistics.ts';
 import { ourFigure, type Figure } from '../report/figure.ts';
+import { listing } from '../report/statements_text.ts';
 import type { Scenario } from '../scenario.ts';
 import { startCoordinator } from '../../support/coordinator.ts';
 import { interleaved, roundsOf, type BenchContext } from './context.ts';
@@ -27,6 +28,7 @@ const SETTLE_MS = 5_000;
 const SETTLE_MS_QUICK = 1_000;
 const DEADLINE_MS = 180_000;
 const ROUNDS = 1;
+const STATEMENTS_SHOWN = 8;
 
 interface IdleFleetResult {
   sessions: number;
@@ -181,9 +183,9 @@ function megabytes(bytes: number | undefined): number | undefined {
 }
 
 function statementsText({ sessions, hello, idle, bye }: IdleFleetResult): string {
-  const list = (title: string, statements: StatementCount[]) => [
-    `${title}: ${totalCalls(statements)} statements`,
-    ...statements.slice(0, 8).map(({ calls, query }) => `  ${String(calls).padStart(6)}  ${query.replaceAll(/\s+/g, ' ').slice(0, 110)}`),
-  ];
-  return [`idle-fleet, ${sessions} workers`, ...list('hello', hello), ...list('idle', idle), ...list('bye', bye)].join('\n');
+  return [
+    ...listing(`idle-fleet, hello of ${sessions} workers`, hello, STATEMENTS_SHOWN),
+    ...listing('idle', idle, STATEMENTS_SHOWN),
+    ...listing('bye', bye, STATEMENTS_SHOWN),
+  ].join('\n');
 }

@@ -67,6 +67,6 @@ const HOUSEKEEPING_CALLS_MAX = 3;
 function moreThan(idle: IdleResult, withSessions: IdleResult): StatementCount[] {
   const without = new Map(idle.statements.map(({ query, calls }) => [query, calls]));
   return withSessions.statements
-    .map(({ query, calls }) => ({ query, calls: calls - (without.get(query) ?? 0) }))
+    .map(({ query, calls, totalMs }) => ({ query, totalMs, calls: calls - (without.get(query) ?? 0) }))
     .filter(({ calls }) => calls > HOUSEKEEPING_CALLS_MAX);
 }

@@ -1,9 +1,12 @@
 import { totalCalls } from '../database/statement_log.ts';
 import type { ScenarioName } from '../options.ts';
 import { ourFigure, ratioFigure, type Figure } from '../report/figure.ts';
+import { listing } from '../report/statements_text.ts';
 import type { ScenarioResult } from '../scenario.ts';
 import { interleaved, jobsPerSecondText, roundsOf, type BenchContext } from './context.ts';
 import { floodRun, type FloodPlan, type FloodResult } from './flood_run.ts';
+
+const STATEMENTS_SHOWN = 4;
 
 /** One way to run ours, to be compared with another. */
 export interface Variant extends FloodPlan {
@@ -30,7 +33,11 @@ export async function compareVariants(
     ...[special, plain].flatMap((variant) => variantFigures(scenario, variant, results[variant.name]!)),
     ...ratioFigure(`${scenario}/${special.slug}_ratio`, `  ${special.name}, over ${plain.name}`, speeds(special), speeds(plain)),
   ]);
-  return { figures, texts: [], checks, raw: results };
+  const texts = pairs.flat().flatMap(({ name }) => {
+    const statements = results[name]!.at(-1)?.database?.statements;
+    return statements ? [listing(`${scenario}, ${name}`, statements, STATEMENTS_SHOWN).join('\n')] : [];
+  });
+  return { figures, texts, checks, raw: results };
 }
 
 function variantFigures(scenario: ScenarioName, { name, slug }: Variant, runs: FloodResult[]): Figure[] {
