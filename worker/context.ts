@@ -79,22 +79,27 @@ export class JobContext {
 
 /** What a batch handler is given beside its jobs. */
 export class BatchContext {
-  readonly #contexts: ReadonlyMap<string, JobContext>;
+  readonly #batch: readonly HeldJob[];
+  readonly #parts: ContextParts;
+  /** Made when a handler first asks for one: most never do. */
+  #contexts: Map<string, JobContext> | undefined;
   /** Fires when no job of the batch needs work any more. Of one job: `of(job).signal`. */
   readonly signal: AbortSignal;
   /** The fencing token of the lease that all the jobs came in. */
   readonly token: string;
   readonly logger: Logger;
 
-  constructor(contexts: ReadonlyMap<string, JobContext>, signal: AbortSignal, token: string, logger: Logger) {
-    this.#contexts = contexts;
+  constructor(batch: readonly HeldJob[], parts: ContextParts, signal: AbortSignal, logger: Logger) {
+    this.#batch = batch;
+    this.#parts = parts;
     this.signal = signal;
-    this.token = token;
+    this.token = batch[0]!.lease.token;
     this.logger = logger;
   }
 
   /** The context of one job of the batch: its signal, progress and checkpoint. Throws RangeError for any other job. */
   of(job: { id: string }): JobContext {
+    this.#contexts ??= new Map(this.#batch.map((held) => [held.wire.id, new JobContext(held, this.#parts)]));
     const context = this.#contexts.get(job.id);
     if (context === undefined) throw new RangeError(`the job ${job.id} is not of this batch`);
     return context;

@@ -51,9 +51,9 @@ export class HeldJob {
     if (this.abortReason !== undefined) return;
     this.abortReason = reason;
     this.#abort?.abort(reason);
-    this.onAbort?.();
+    this.onAbort?.(reason);
   }
 
   /** Called at the abort: a batch looks whether anything of it is left. */
-  onAbort: (() => void) | undefined;
+  onAbort: ((reason: AbortReason) => void) | undefined;
 }

@@ -1,4 +1,4 @@
-import type { JobError } from '../../proto/gen/skiplease/v1/job.ts';
+import type { JobError, JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { specBytes } from '../new_job.ts';
 import { durationFromMs } from '../wire/duration.ts';
@@ -12,9 +12,14 @@ const detailsCharactersMax = 8_000;
 /** Id, tags and lengths of one outcome, at most. */
 const outcomeOverheadBytes = 128;
 
+/** What most jobs come to: one object for all of them. */
+const succeededWithoutResult: JobOutcome['outcome'] = { $case: 'succeeded', value: { result: undefined } };
+const noFollowUps: JobSpec[] = [];
+
 /** Throws TypeError when the result cannot be written as JSON. */
 export function succeededOutcome(jobId: string, result: unknown): JobOutcome {
-  return outcome(jobId, { $case: 'succeeded', value: { result: payloadFrom(result) } });
+  const payload = payloadFrom(result);
+  return outcome(jobId, payload === undefined ? succeededWithoutResult : { $case: 'succeeded', value: { result: payload } });
 }
 
 export function failedOutcome(
@@ -56,7 +61,7 @@ export function outcomeBytes({ outcome: what, followUps }: JobOutcome): number {
 }
 
 function outcome(jobId: string, what: JobOutcome['outcome']): JobOutcome {
-  return { jobId, outcome: what, followUps: [] };
+  return { jobId, outcome: what, followUps: noFollowUps };
 }
 
 /** Text that PostgreSQL can store: no NUL, no half of a surrogate pair. */

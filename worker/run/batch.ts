@@ -1,5 +1,6 @@
 import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { BatchContext, JobContext } from '../context.ts';
+import type { AbortReason } from '../abort_reasons.ts';
+import { BatchContext } from '../context.ts';
 import type { ContextParts } from '../context.ts';
 import type { BatchHandler, BatchOutcomes } from '../handler.ts';
 import { Job } from '../job.ts';
@@ -30,17 +31,15 @@ export async function runBatch(
 
 function contextOf(batch: readonly HeldJob[], parts: ContextParts): BatchContext {
   const { lease, wire } = batch[0]!;
-  const contexts = new Map(batch.map((held) => [held.wire.id, new JobContext(held, parts)]));
   const abort = new AbortController();
   let alive = batch.length;
-  for (const held of batch) {
-    held.onAbort = () => {
-      alive -= 1;
-      if (alive === 0) abort.abort(held.abortReason);
-    };
-  }
+  const onAbort = (reason: AbortReason) => {
+    alive -= 1;
+    if (alive === 0) abort.abort(reason);
+  };
+  for (const held of batch) held.onAbort = onAbort;
   const logger = loggerWith(parts.logger, { lease_id: leaseIdOf(lease.token), job_type: wire.type });
-  return new BatchContext(contexts, abort.signal, lease.token, logger);
+  return new BatchContext(batch, parts, abort.signal, logger);
 }
 
 /** A handler that forgets a job has not done it: that attempt failed, and says so. */

@@ -139,9 +139,9 @@ export class Runner {
     for (const job of batch) this.#start(job);
     const handler = this.#options.batchHandlers.get(batch[0]!.wire.type)!;
     const outcomes = await runBatch(batch, handler, this.#options.parts);
-    for (const [index, job] of batch.entries()) {
-      this.#timeouts.forget(job);
-      this.#answer(job, outcomes[index]!);
+    for (let index = 0; index < batch.length; index += 1) {
+      this.#timeouts.forget(batch[index]!);
+      this.#answer(batch[index]!, outcomes[index]!);
     }
   }
 

@@ -14,10 +14,11 @@ import { monotonicMs } from '../clock.ts';
 import type { Validity } from '../lease/validity.ts';
 import { SkipleaseError } from '../skiplease_error.ts';
 import { msFromDuration } from '../wire/duration.ts';
+import { openLeaseCall } from '../wire/lease_call.ts';
+import type { LeaseCall } from '../wire/lease_call.ts';
 import { Heartbeats } from './heartbeats.ts';
 import type { Trouble } from './heartbeats.ts';
 import { StreamWriter } from './stream_writer.ts';
-import type { LeaseCall } from './stream_writer.ts';
 
 /** How long a half-closed stream may take to answer what was sent before it is cut, in milliseconds. */
 const goodbyeMs = 2_000;
@@ -80,7 +81,7 @@ export class Session {
     this.hello = options.hello;
     this.endSignal = this.#ended.signal;
     this.opened = new Promise((resolve) => (this.#settleOpened = resolve));
-    this.#call = options.client.lease();
+    this.#call = openLeaseCall(options.client);
     this.#call.on('data', (response: LeaseResponse) => this.#receive(response));
     this.#call.on('error', () => {}); // `status` follows and says the same
     this.#call.on('status', (status: StatusObject) => this.#end(status));

@@ -1,7 +1,5 @@
-import type { ClientDuplexStream } from '@grpc/grpc-js';
-import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
-
-export type LeaseCall = ClientDuplexStream<LeaseRequest, LeaseResponse>;
+import type { LeaseRequest } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import type { LeaseCall } from '../wire/lease_call.ts';
 
 /**
  * The one place of backpressure. After a refused write `writable` is false until the stream drains; whoever has more

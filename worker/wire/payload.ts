@@ -32,5 +32,6 @@ export function valueFrom(payload: Payload | undefined): unknown {
 
 /** Throws SyntaxError when the bytes are not JSON text. */
 export function parseJson(bytes: Uint8Array): unknown {
-  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return JSON.parse(buffer.toString('utf8'));
 }
