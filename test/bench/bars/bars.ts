@@ -173,9 +173,9 @@ export const BARS: Bar[] = [
     bound: { atMost: 0 },
   },
   {
-    about: 'coordinator during a drain of a million jobs',
+    about: 'coordinator during a drain of a million jobs, at its largest',
     value: ours('long-drain/peak_mb_coordinator'),
     bound: { atMost: 300 },
-    unit: 'MB resident at most',
+    unit: 'MB resident',
   },
 ];

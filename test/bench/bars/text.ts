@@ -18,7 +18,7 @@ export function wanted(bar: Bar): string {
 
 function withUnit({ unit, over }: Bar, text: string): string {
   if (over) return `${text} ×`;
-  return unit === undefined ? text : `${text} ${unit}`;
+  return unit === undefined ? text : `${text}${unit.startsWith('%') ? '' : ' '}${unit}`;
 }
 
 /** More digits for small numbers. */

@@ -10,6 +10,9 @@ const VALUE_WIDTH = 170;
 const ROW_HEIGHT = 24;
 const TITLE_HEIGHT = 34;
 const EDGE = 16;
+/** In rows: between groups of bars, and above and below each. */
+const GAP_ROWS = 0.4;
+const BAR_INSET = 0.16;
 
 /** Says both for a light and a dark page; the background is drawn, so that it can be read on any. */
 const STYLE = `
@@ -25,9 +28,10 @@ export async function writePlot(file: string, panels: PlotPanel[]): Promise<void
   const { document } = parseHTML('<html><body></body></html>');
   const scaleMax = Math.max(...panels.flatMap(({ rows }) => rows.map(({ max }) => max)));
   let top = EDGE;
-  const parts = panels.map(({ title, rows }) => {
-    const height = rows.length * ROW_HEIGHT;
-    const drawn = panelSvg(document, rows, height, scaleMax);
+  const parts = panels.map(({ title, rows, together = rows.length }) => {
+    const places = rows.map((row, index) => ({ ...row, place: index + GAP_ROWS * Math.floor(index / together) }));
+    const height = (places.at(-1)!.place + 1) * ROW_HEIGHT;
+    const drawn = panelSvg(document, places, height, scaleMax);
     drawn.setAttribute('y', String(top + TITLE_HEIGHT));
     const text = `<text class="title" x="${EDGE}" y="${top + 20}" fill="currentColor">${escape(title)}, jobs/s</text>`;
     top += TITLE_HEIGHT + height + EDGE;
@@ -44,7 +48,14 @@ export async function writePlot(file: string, panels: PlotPanel[]): Promise<void
   await writeFile(file, `${svg.join('\n')}\n`);
 }
 
-function panelSvg(document: unknown, rows: PlotRow[], height: number, scaleMax: number): Plot.Drawn {
+/** A bar and where it stands, in rows from the top. */
+type PlacedRow = PlotRow & { place: number };
+
+function panelSvg(document: unknown, rows: PlacedRow[], height: number, scaleMax: number): Plot.Drawn {
+  const side = { text: 'label', fill: 'currentColor', textAnchor: 'end', dx: -10 };
+  const figure = { text: valueText, fill: 'currentColor', textAnchor: 'start', dx: 8 };
+  const bar = { y1: ({ place }: PlacedRow) => place + BAR_INSET, y2: ({ place }: PlacedRow) => place + 1 - BAR_INSET };
+  const middle = ({ place }: PlacedRow) => place + 0.5;
   return Plot.plot({
     document,
     width: WIDTH,
@@ -54,12 +65,12 @@ function panelSvg(document: unknown, rows: PlotRow[], height: number, scaleMax: 
     marginTop: 0,
     marginBottom: 0,
     x: { domain: [0, scaleMax], axis: null },
-    // By place, as two rows may have one label.
-    y: { domain: rows.map((_, index) => index), label: null, tickSize: 0, tickFormat: (index: number) => rows[index]!.label },
+    y: { domain: [0, height / ROW_HEIGHT], range: [0, height], axis: null },
     marks: [
-      Plot.barX(rows, { x: 'median', y: (_: PlotRow, index: number) => index, fill: ({ part }: PlotRow) => `var(--${part})`, insetTop: 3, insetBottom: 3 }),
-      Plot.ruleY(rows, { x1: 'min', x2: 'max', y: (_: PlotRow, index: number) => index, stroke: 'currentColor', strokeWidth: 1.5 }),
-      Plot.text(rows, { x: 'max', y: (_: PlotRow, index: number) => index, text: valueText, textAnchor: 'start', dx: 8, fill: 'currentColor' }),
+      Plot.rect(rows, { ...bar, x1: 0, x2: 'median', fill: ({ part }: PlacedRow) => `var(--${part})` }),
+      Plot.ruleY(rows, { x1: 'min', x2: 'max', y: middle, stroke: 'currentColor', strokeWidth: 1.5 }),
+      Plot.text(rows, { ...side, x: 0, y: middle }),
+      Plot.text(rows, { ...figure, x: 'max', y: middle }),
     ],
   });
 }

@@ -87,7 +87,7 @@ declare module '@observablehq/plot' {
     plot(): Drawn;
   }
   type Channel<Datum> = string | number | ((datum: Datum, index: number) => unknown);
-  function barX<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
+  function rect<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
   function ruleY<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
   function text<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
   function plot(options: Record<string, unknown> & { marks: Mark[] }): Drawn;

@@ -14,6 +14,8 @@ export interface PlotRow {
 export interface PlotPanel {
   title: string;
   rows: PlotRow[];
+  /** A little room after so many rows. */
+  together?: number;
 }
 
 const CONTESTANT_PARTS: Record<string, PlotRow['part']> = { skiplease: 'ours', 'plain-sql': 'ceiling' };
@@ -45,7 +47,7 @@ export function plotPanels(figures: Figure[]): PlotPanel[] {
     const [with_, without] = [oursRow(byId.get(burdened), 'ours'), oursRow(byId.get(plain), 'plain')];
     return with_ && without ? [with_, without] : [];
   });
-  return [...contests, { title: 'Ours with a burden, and below it without', rows: pairs }].filter(({ rows }) => rows.length > 0);
+  return [...contests, { title: 'Ours with a burden, and below it without', rows: pairs, together: 2 }].filter(({ rows }) => rows.length > 0);
 }
 
 function contestRows(figure: Figure | undefined): PlotRow[] {

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Options } from '../options.ts';
 import type { BenchResults } from '../run.ts';
 import type { Surroundings } from './machine.ts';
+import { shorten } from './statements_text.ts';
 
 /** Writes everything that was measured: the table's figures, and each run as it was. The database's URL stays out. */
 export async function writeJson(
@@ -14,5 +15,13 @@ export async function writeJson(
   const table = figures.map(({ id, label, values }) => ({ id, figure: label.trim(), values }));
   const compared = bars.map(({ bar, measured, verdict }) => ({ ...bar, measured, verdict }));
   const written = { surroundings, options: withoutUrl, table, bars: compared, checks, runs: raw };
-  await writeFile(file, `${JSON.stringify(written, null, 2)}\n`);
+  await writeFile(file, `${JSON.stringify(written, compact, 1)}\n`);
+}
+
+const QUERY_CHARACTERS = 120;
+
+/** No digits that say nothing, and of each statement what tells it from the others. */
+function compact(key: string, value: unknown): unknown {
+  if (typeof value === 'number') return Number(value.toPrecision(6));
+  return key === 'query' ? shorten(value as string, QUERY_CHARACTERS) : value;
 }

@@ -29,11 +29,12 @@ export function listing(title: string, statements: StatementCount[], lines = Inf
     `${title}: ${totalCalls(statements)} statements`,
     ...statements
       .slice(0, lines)
-      .map(({ calls, totalMs, query }) => `  ${String(calls).padStart(6)}  ${totalMs.toFixed(0).padStart(6)} ms  ${shorten(query)}`),
+      .map(({ calls, totalMs, query }) => `  ${String(calls).padStart(6)}  ${totalMs.toFixed(0).padStart(6)} ms  ${shorten(query, QUERY_CHARACTERS)}`),
   ];
 }
 
-function shorten(query: string): string {
+/** A statement on one line, its end left out when it is long. */
+export function shorten(query: string, characters: number): string {
   const line = query.replaceAll(/\s+/g, ' ').trim();
-  return line.length > QUERY_CHARACTERS ? `${line.slice(0, QUERY_CHARACTERS - 1)}…` : line;
+  return line.length > characters ? `${line.slice(0, characters - 1)}…` : line;
 }
