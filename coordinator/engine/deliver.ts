@@ -47,23 +47,22 @@ export class Delivery {
       return;
     }
     session.leaseNumber += 1;
+    const jobIds: string[] = [];
+    const attempts: number[] = [];
+    const bytes: number[] = [];
+    const messages: LeasedJobMessage[] = [];
+    for (const job of jobs) {
+      jobIds.push(job.id);
+      attempts.push(job.attempt);
+      bytes.push(job.bytes);
+      messages.push(message(job, queue));
+    }
     const lease = new HeldLease({
-      leaseId: token.leaseId,
-      secret: token.secret,
-      queueId: queue.id,
-      jobIds: jobs.map(({ id }) => id),
-      attempts: jobs.map(({ attempt }) => attempt),
-      bytes: jobs.map(({ bytes }) => bytes),
-      grantedMs: this.#clock.nowMs(),
+      leaseId: token.leaseId, secret: token.secret, queueId: queue.id, jobIds, attempts, bytes, grantedMs: this.#clock.nowMs(),
     });
     lease.number = session.leaseNumber;
     session.take(lease);
-    session.stalled = !port.lease({
-      token: lease.token,
-      number: lease.number,
-      queue: queue.name,
-      jobs: jobs.map((job) => message(job, queue)),
-    });
+    session.stalled = !port.lease({ token: lease.token, number: lease.number, queue: queue.name, jobs: messages });
   }
 
   /** What never reached a worker, or comes back unstarted. */

@@ -243,13 +243,22 @@ export class Dispatcher {
         this.#delivery.deliver(slot.session, want.queue, { leaseId: lease.leaseId, secret: slot.secret }, lease.jobs);
         const mean = lease.jobs.reduce((sum, job) => sum + job.bytes, 0) / lease.jobs.length;
         this.#meanBytes.set(want.queueId, (this.#meanBytes.get(want.queueId) ?? mean) * (1 - MEAN_WEIGHT) + mean * MEAN_WEIGHT);
-        for (const job of lease.jobs) {
-          this.#metrics.waited(job.waitedMs / 1000, 1);
-        }
+        this.#countWaits(lease);
       }
     });
     if (count > 0) {
       this.#metrics.claimedJobs(want.queue.name, count);
+    }
+  }
+
+  /** Jobs that were submitted together stand together, and have waited equally long. */
+  #countWaits({ jobs }: ClaimedSlot): void {
+    let first = 0;
+    for (let next = 1; next <= jobs.length; next += 1) {
+      if (jobs[next]?.waitedMs !== jobs[first]!.waitedMs) {
+        this.#metrics.waited(jobs[first]!.waitedMs / 1000, next - first);
+        first = next;
+      }
     }
   }
 }

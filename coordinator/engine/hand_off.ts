@@ -3,14 +3,14 @@ import type { HandOffSlot, LevelMark } from '../store/hand_off.ts';
 import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
 import type { SubmitRow } from '../store/submit.ts';
-import type { Delivery } from './deliver.ts';
+import type { Delivery, GrantedJob } from './deliver.ts';
 import type { Levels } from './levels.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Session } from './session.ts';
 import type { Subscribers } from './subscribers.ts';
 import { newSecret } from './token.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { QueueSettings } from '../types.ts';
+import type { NewJob, QueueSettings } from '../types.ts';
 import { LEASE_JOBS_MAX } from '../limits.ts';
 
 /** What a job weighs besides payload and headers: as skiplease.job_bytes() has it. */
@@ -68,39 +68,32 @@ export class HandOff {
     if (!this.enabled) {
       return undefined;
     }
-    const byQueue = new Map<number, SubmitRow[]>();
-    for (const row of rows) {
-      if (row.job.runAtMs === null && !this.#levels.waitingQueueIds.has(row.queueId)) {
-        const list = byQueue.get(row.queueId);
-        if (list === undefined) {
-          byQueue.set(row.queueId, [row]);
-        } else {
-          list.push(row);
-        }
-      }
-    }
+    const { byQueue, scheduled } = grouped(rows);
     const handed: SubmitRow[] = [];
+    const ready: SubmitRow[] = [];
     const slots: PlannedSlot[] = [];
     const levels: LevelMark[] = [];
-    for (const [queueId, waiting] of byQueue) {
-      const queue = this.#queues.known(queueId);
-      if (queue === undefined || queue.paused || !this.#subscribers.has(queue.name)) {
+    for (const [queueId, due] of byQueue) {
+      const queue = this.#taking(queueId);
+      if (queue === undefined) {
+        append(ready, due);
         continue;
       }
-      const before = slots.length;
-      this.#cut(queue, waiting.sort((a, b) => b.job.priority - a.job.priority), handed, slots);
-      if (slots.length > before) {
-        const priorityMin = waiting.reduce((min, { job }) => Math.min(min, job.priority), 9);
-        levels.push(...this.#levels.marks(queueId, priorityMin).map((mark) => ({ queueId, ...mark })));
+      const before = handed.length;
+      this.#cut(queue, due.sort((a, b) => b.job.priority - a.job.priority), handed, slots);
+      append(ready, due, handed.length - before);
+      if (handed.length > before) {
+        // By now the lowest priority stands last.
+        levels.push(...this.#levels.marks(queueId, due.at(-1)!.job.priority).map((mark) => ({ queueId, ...mark })));
       }
     }
-    if (slots.length === 0) {
-      return undefined;
-    }
-    const rest = new Set(handed);
-    const ready = rows.filter((row) => row.job.runAtMs === null && !rest.has(row));
-    const scheduled = rows.filter((row) => row.job.runAtMs !== null);
-    return { rows: [...handed, ...ready, ...scheduled], slots, levels };
+    return slots.length === 0 ? undefined : { rows: handed.concat(ready, scheduled), slots, levels };
+  }
+
+  /** A queue that jobs may be handed off from: nothing waits in it as far as we know, and somebody serves it. */
+  #taking(queueId: number): QueueSettings | undefined {
+    const queue = this.#levels.waitingQueueIds.has(queueId) ? undefined : this.#queues.known(queueId);
+    return queue === undefined || queue.paused || !this.#subscribers.has(queue.name) ? undefined : queue;
   }
 
   /** Returns what went to ready after all, its lowest position, and where others were found to wait before it. */
@@ -121,9 +114,7 @@ export class HandOff {
     for (const slot of plan.slots) {
       this.#unreserve(slot);
       if (slot.leaseId !== null) {
-        const jobs = plan.rows.slice(slot.first - 1, slot.last).map(({ job }, index) => ({
-          ...job, attempt: 1, checkpoint: null, bytes: slot.bytes[index]!,
-        }));
+        const jobs = plan.rows.slice(slot.first - 1, slot.last).map(({ job }, index) => granted(job, slot.bytes[index]!));
         this.#metrics.handedOffJobs(slot.queue.name, jobs.length);
         this.#metrics.waited(0, jobs.length);
         this.#delivery.deliver(slot.session, slot.queue, { leaseId: slot.leaseId, secret: slot.secret }, jobs);
@@ -168,7 +159,7 @@ export class HandOff {
       }
       if (bytes.length > 0) {
         const first = handed.length + 1;
-        handed.push(...rows.slice(next, next + bytes.length));
+        append(handed, rows, next, next + bytes.length);
         next += bytes.length;
         session.hold(queue.id, bytes.length, total);
         slots.push({ queueId: queue.id, first, last: handed.length, sessionId: session.id, secret: newSecret(), session, queue, bytes, leaseId: null });
@@ -179,6 +170,43 @@ export class HandOff {
   #unreserve(slot: PlannedSlot): void {
     slot.session.free(slot.queueId, slot.bytes.length, slot.bytes.reduce((sum, bytes) => sum + bytes, 0));
   }
+}
+
+/** Due jobs by queue, and the scheduled ones. */
+function grouped(rows: SubmitRow[]): { byQueue: Map<number, SubmitRow[]>; scheduled: SubmitRow[] } {
+  const byQueue = new Map<number, SubmitRow[]>();
+  const scheduled: SubmitRow[] = [];
+  let list: SubmitRow[] | undefined;
+  let queueId = -1;
+  for (const row of rows) {
+    if (row.job.runAtMs !== null) {
+      scheduled.push(row);
+      continue;
+    }
+    if (row.queueId !== queueId) {
+      queueId = row.queueId;
+      list = byQueue.get(queueId);
+    }
+    if (list === undefined) {
+      list = [];
+      byQueue.set(queueId, list);
+    }
+    list.push(row);
+  }
+  return { byQueue, scheduled };
+}
+
+function append(to: SubmitRow[], from: SubmitRow[], first = 0, end = from.length): void {
+  for (let index = first; index < end; index += 1) {
+    to.push(from[index]!);
+  }
+}
+
+function granted(job: NewJob, bytes: number): GrantedJob {
+  return {
+    id: job.id, type: job.type, payload: job.payload, contentType: job.contentType, attempt: 1, maxAttempts: job.maxAttempts,
+    timeoutMs: job.timeoutMs, headers: job.headers, checkpoint: null, priority: job.priority, bytes,
+  };
 }
 
 function jobBytes({ job }: SubmitRow): number {

@@ -30,6 +30,11 @@ export class ProgressWriter {
     this.#timer ??= this.#clock.after(WRITE_MS, () => void this.flush());
   }
 
+  /** Is anything on its way? */
+  get busy(): boolean {
+    return this.#waiting.size > 0 || this.#underWay.size > 0;
+  }
+
   /** Is something of this job on its way? A report of it must come after its checkpoint. */
   has(jobId: string): boolean {
     return this.#waiting.has(jobId) || this.#underWay.has(jobId);

@@ -54,20 +54,24 @@ export class QueueCache {
   /** Jobs with their queues' numbers. */
   async rows(jobs: NewJob[]): Promise<SubmitRow[]> {
     for (;;) {
-      await this.byNames(jobs.map(({ queue }) => queue));
-      // One of them may have been forgotten while another was made.
       const rows = this.knownRows(jobs);
       if (rows !== undefined) {
         return rows;
       }
+      // One of them may be forgotten while another is made: then once more.
+      await this.byNames(jobs.map(({ queue }) => queue));
     }
   }
 
   /** The same without a look at the database; undefined: a queue is not known here. */
   knownRows(jobs: NewJob[]): SubmitRow[] | undefined {
     const rows: SubmitRow[] = [];
+    let queue: QueueSettings | undefined;
     for (const job of jobs) {
-      const queue = this.#byName.get(job.queue);
+      // Jobs of one submit mostly share their queue.
+      if (job.queue !== queue?.name) {
+        queue = this.#byName.get(job.queue);
+      }
       if (queue === undefined) {
         return undefined;
       }

@@ -233,11 +233,10 @@ function gather(parts: FastPart[]): { leases: Map<bigint, LeaseSettle>; rows: Su
     }
     for (let order = 0; order < part.places.length; order += 1) {
       const place = part.places[order]!;
-      const move = part.jobs[part.indexes[order]!]!.move as Extract<Move, { kind: 'succeed' }>;
+      const { jobId, move } = part.jobs[part.indexes[order]!]!;
+      const { result, resultType } = move as Extract<Move, { kind: 'succeed' }>;
       settling.add.set(place);
-      rows.push({
-        jobId: lease.jobIds[place]!, leaseId: lease.leaseId, attempt: lease.attempts[place]!, result: move.result, resultType: move.resultType,
-      });
+      rows.push({ jobId, leaseId: lease.leaseId, attempt: lease.attempts[place]!, result, resultType });
     }
   }
   // Leases are locked in id order, everywhere.

@@ -43,11 +43,18 @@ function reportedJob(given: JobOutcome, rules: ReportRules): ReportedJob {
   if (jobId === undefined) {
     return { jobId: given.jobId.slice(0, 64), move: { refused: 'job_id is not a UUID' } };
   }
+  if (isPlainSuccess(given)) {
+    return { jobId, move: PLAIN_SUCCESS };
+  }
   const violations: FieldViolation[] = [];
   const move = moveOf(given, rules, violations);
   return violations.length === 0
     ? { jobId, move }
     : { jobId, move: { refused: violations.map(({ field, description }) => `${field}: ${description}`).join('; ') } };
+}
+
+function isPlainSuccess({ outcome, followUps }: JobOutcome): boolean {
+  return outcome?.$case === 'succeeded' && outcome.value.result === undefined && followUps.length === 0;
 }
 
 function moveOf(given: JobOutcome, rules: ReportRules, violations: FieldViolation[]): Move {

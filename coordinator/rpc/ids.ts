@@ -4,7 +4,16 @@ import { randomBytes, randomInt } from 'node:crypto';
 export const UUID_MIN = '00000000-0000-0000-0000-000000000000';
 export const UUID_MAX = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
-const FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const CHARACTERS = UUID_MIN.length;
+const DIGITS = 32;
+/** By character code: 1 for a lower-case hex digit. */
+const IS_DIGIT = new Uint8Array(128);
+/** Value of a hex digit by its character code. */
+const VALUE = new Uint8Array(128);
+for (const [value, digit] of [...'0123456789abcdef'].entries()) {
+  IS_DIGIT[digit.charCodeAt(0)] = 1;
+  VALUE[digit.charCodeAt(0)] = value;
+}
 
 /** Random digits are drawn by the page: one call of the generator for 512 ids. */
 const PAGE_BYTES = 3_072;
@@ -43,16 +52,37 @@ export function newJobId(nowMs: number): string {
 
 /** The canonical form, or undefined when it is no UUID at all. */
 export function parseUuid(text: string): string | undefined {
-  if (FORM.test(text)) {
+  if (isCanonical(text)) {
     return text;
   }
   const lower = text.toLowerCase();
-  return FORM.test(lower) ? lower : undefined;
+  return isCanonical(lower) ? lower : undefined;
+}
+
+/** Four dashes in their places, and digits in all others. (A regular expression takes twice as long, for every job twice.) */
+function isCanonical(text: string): boolean {
+  if (text.length !== CHARACTERS || text[8] !== '-' || text[13] !== '-' || text[18] !== '-' || text[23] !== '-') {
+    return false;
+  }
+  let digits = 0;
+  for (let index = 0; index < CHARACTERS; index += 1) {
+    const code = text.charCodeAt(index);
+    digits += code < 128 ? IS_DIGIT[code]! : 0;
+  }
+  return digits === DIGITS;
 }
 
 /** When a UUIDv7 was made: milliseconds since 1970. */
 export function uuidTimeMs(id: string): number {
-  return Number.parseInt(id.slice(0, 8), 16) * 65_536 + Number.parseInt(id.slice(9, 13), 16);
+  return hexNumber(id, 0, 8) * 65_536 + hexNumber(id, 9, 13);
+}
+
+function hexNumber(text: string, first: number, end: number): number {
+  let number = 0;
+  for (let index = first; index < end; index += 1) {
+    number = number * 16 + VALUE[text.charCodeAt(index)]!;
+  }
+  return number;
 }
 
 /** The smallest UUIDv7 of a moment. Times that no UUIDv7 can have are moved to the nearest one. */

@@ -176,7 +176,7 @@ class LeaseStream {
         }
       });
     // A checkpoint that came before must be on record before its job can go to another attempt.
-    if (jobs.some(({ jobId }) => this.#engine.progress.has(jobId))) {
+    if (this.#engine.progress.busy && jobs.some(({ jobId }) => this.#engine.progress.has(jobId))) {
       void this.#engine.progress.flush().then(settle);
     } else {
       settle();

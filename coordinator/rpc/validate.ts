@@ -41,7 +41,8 @@ export function checkJobs(
   }
   const violations: FieldViolation[] = [];
   const jobs: NewJob[] = [];
-  // Jobs of one request mostly share their queue and type: a name that was just found good is not looked at again.
+  // Jobs of one request mostly share their queue and type: a name that was just found good is not looked at again, and
+  // one string serves all of them.
   const names: GoodNames = { queue: undefined, type: undefined };
   for (let index = 0; index < specs.length && violations.length < VIOLATIONS_MAX; index += 1) {
     jobs.push(newJob(specs[index]!, rules, names, fieldAt, index, violations));
@@ -62,12 +63,8 @@ function newJob(
   spec: JobSpec, rules: JobRules, names: GoodNames, fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
 ): NewJob {
   const id = spec.id === '' ? newJobId(rules.nowMs) : givenId(spec.id, rules.nowMs, fieldAt, index, violations);
-  if (spec.queue !== names.queue && checkName(spec.queue, fieldAt, index, 'queue', violations)) {
-    names.queue = spec.queue;
-  }
-  if (spec.type !== names.type && checkName(spec.type, fieldAt, index, 'type', violations)) {
-    names.type = spec.type;
-  }
+  const queue = spec.queue === names.queue ? names.queue : checkedName(spec.queue, names, 'queue', fieldAt, index, violations);
+  const type = spec.type === names.type ? names.type : checkedName(spec.type, names, 'type', fieldAt, index, violations);
   if (spec.priority < 0 || spec.priority > PRIORITY_MAX) {
     violations.push({ field: `${fieldAt(index)}.priority`, description: `is ${spec.priority}: 0 to ${PRIORITY_MAX} are accepted` });
   }
@@ -79,8 +76,8 @@ function newJob(
     : storedContent(spec.payload, rules.payloadBytesMax, `${fieldAt(index)}.payload`, violations);
   return {
     id,
-    queue: spec.queue,
-    type: spec.type,
+    queue,
+    type,
     payload: content.bytes,
     contentType: content.contentType,
     priority: spec.priority,
@@ -122,14 +119,15 @@ function givenId(
   return id;
 }
 
-function checkName(
-  name: string, fieldAt: (index: number) => string, index: number, field: 'queue' | 'type', violations: FieldViolation[],
-): boolean {
+function checkedName(
+  name: string, names: GoodNames, field: 'queue' | 'type', fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
+): string {
   if (isName(name)) {
-    return true;
+    names[field] = name;
+  } else {
+    violations.push({ field: `${fieldAt(index)}.${field}`, description: NAME_WORDS });
   }
-  violations.push({ field: `${fieldAt(index)}.${field}`, description: NAME_WORDS });
-  return false;
+  return name;
 }
 
 function runAtMs(start: NonNullable<JobSpec['start']>, nowMs: number, field: string, violations: FieldViolation[]): number | null {
