@@ -23,6 +23,8 @@ export interface Engine {
    * Rejects with ALREADY_EXISTS (an id of another queue or type), RESOURCE_EXHAUSTED (too much waits) or UNAVAILABLE.
    */
   submit(jobs: NewJob[]): Promise<SubmitAnswer>;
+  /** False while as many jobs wait for their commit as the next one takes: more would only fill the memory. */
+  readonly wantsSubmits: boolean;
   /** Milliseconds of the database's clock, by a measured offset. */
   nowMs(): number;
   /** Settings as cached here, refreshed when they change; creates the queue when it is new. */

@@ -133,6 +133,10 @@ export class RunningEngine implements Engine {
     return this.#submitter.submit(jobs);
   }
 
+  get wantsSubmits(): boolean {
+    return this.#submitter.wantsMore;
+  }
+
   nowMs(): number {
     return this.standing.databaseNowMs();
   }

@@ -53,13 +53,18 @@ export class Submitter {
     this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
   }
 
+  /** The next flush is not full yet. */
+  get wantsMore(): boolean {
+    return this.#batcher.waitingWeight < FLUSH_JOBS_MAX;
+  }
+
   async submit(jobs: NewJob[]): Promise<SubmitAnswer> {
     const bytes = jobs.reduce((sum, job) => sum + job.payload.length, 0);
     if (this.#batcher.waitingWeight > SUBMIT_WAITING_JOBS_MAX || this.#waitingBytes > SUBMIT_WAITING_BYTES_MAX) {
       throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_SUBMITS_WAITING',
         'More submits wait for their commit than this coordinator holds. Send it again a little later.', { retryAfterMs: RETRY_AFTER_MS });
     }
-    const rows = await this.#queues.rows(jobs);
+    const rows = this.#queues.knownRows(jobs) ?? (await this.#queues.rows(jobs));
     this.#waitingBytes += bytes;
     return new Promise((resolve, reject) => {
       this.#batcher.add({ rows, bytes, resolve, reject });
@@ -144,12 +149,16 @@ export class Submitter {
   #wake(rows: SubmitRow[], positionMin: bigint | null, before: Level[] = []): void {
     const submitted: Submitted = { ready: [...before], runAtMs: undefined };
     const seen = new Set<number>();
+    // Neighbours mostly share queue and priority.
+    let last = -1;
     for (const { job, queueId } of rows) {
+      const level = queueId * 10 + job.priority;
       if (job.runAtMs !== null) {
         submitted.runAtMs = Math.min(submitted.runAtMs ?? Infinity, job.runAtMs);
-      } else if (positionMin !== null && !seen.has(queueId * 10 + job.priority)) {
-        seen.add(queueId * 10 + job.priority);
+      } else if (positionMin !== null && level !== last && !seen.has(level)) {
+        seen.add(level);
         submitted.ready.push({ queueId, priority: job.priority, positionMin });
+        last = level;
       }
     }
     if (submitted.ready.length > 0 || submitted.runAtMs !== undefined) {
@@ -158,11 +167,13 @@ export class Submitter {
   }
 
   #count(rows: SubmitRow[]): void {
-    const byQueue = new Map<string, number>();
-    for (const { job } of rows) {
-      byQueue.set(job.queue, (byQueue.get(job.queue) ?? 0) + 1);
+    let first = 0;
+    for (let next = 1; next <= rows.length; next += 1) {
+      if (rows[next]?.queueId !== rows[first]!.queueId) {
+        this.#metrics.submittedJobs(rows[first]!.job.queue, next - first);
+        first = next;
+      }
     }
-    byQueue.forEach((count, queue) => this.#metrics.submittedJobs(queue, count));
   }
 }
 

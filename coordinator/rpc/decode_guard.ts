@@ -32,11 +32,16 @@ export function guardDecoding<Service extends object>(service: Service, receiveB
       try {
         return method.requestDeserialize(bytes);
       } catch (error) {
-        return new Unreadable(invalidArgument([{ field: '', description: `the message cannot be decoded: ${(error as Error).message}` }]));
+        return new Unreadable(undecodable(error));
       }
     },
   }]);
   return Object.fromEntries(guarded) as Service;
+}
+
+/** INVALID_ARGUMENT for what `decode` threw at a message. */
+export function undecodable(error: unknown): SkipleaseError {
+  return invalidArgument([{ field: '', description: `the message cannot be decoded: ${(error as Error).message}` }]);
 }
 
 /** Answers what guardDecoding could not read, before any handler sees it. */

@@ -1,7 +1,9 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
-import type { StreamSubmitJobsRequest, StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
+import { undecodable } from './decode_guard.ts';
 import type { StatusMapper } from './status.ts';
 import { checkJobs } from './validate.ts';
 import type { JobRules } from './validate.ts';
@@ -16,67 +18,109 @@ export interface StreamSubmitDependencies {
   statuses: StatusMapper;
 }
 
-type Call = ServerDuplexStream<StreamSubmitJobsRequest, StreamSubmitJobsResponse>;
+type Call = ServerDuplexStream<Buffer, StreamSubmitJobsResponse>;
 
 /**
  * StreamSubmitJobs: chunks are submitted as they arrive, so that those of many streams share a commit, and answered in the
  * order of their arrival. With too many on the way the stream is not read; when its answers are not read, neither.
+ *
+ * A chunk stays bytes until the next commit has room for it (but one of each stream): jobs that wait in line as objects
+ * are copied by each garbage collection, and cost more than all the rest of a submit.
  */
-export function streamSubmit(
-  dependencies: StreamSubmitDependencies,
-): handleBidiStreamingCall<StreamSubmitJobsRequest, StreamSubmitJobsResponse> {
-  return (call) => {
-    const answers: Promise<StreamSubmitJobsResponse>[] = [];
-    let ended = false;
-    let answering = false;
+export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidiStreamingCall<Buffer, StreamSubmitJobsResponse> {
+  return (call) => new SubmitStream(call, dependencies).open();
+}
 
-    const answerAll = async () => {
-      answering = true;
-      while (answers.length > 0) {
-        const answer = await answers[0]!;
-        if (!(await write(call, answer))) {
-          return;
-        }
-        void answers.shift();
-        call.resume();
+class SubmitStream {
+  readonly #call: Call;
+  readonly #dependencies: StreamSubmitDependencies;
+  readonly #chunks: Buffer[] = [];
+  readonly #answers: Promise<StreamSubmitJobsResponse>[] = [];
+  #ended = false;
+  #answering = false;
+
+  constructor(call: Call, dependencies: StreamSubmitDependencies) {
+    this.#call = call;
+    this.#dependencies = dependencies;
+  }
+
+  open(): void {
+    this.#call.on('data', (bytes: Buffer) => {
+      this.#chunks.push(bytes);
+      if (this.#chunks.length + this.#answers.length >= CHUNKS_MAX) {
+        this.#call.pause();
       }
-      answering = false;
-      if (ended) {
-        call.end();
-      }
-    };
-    const goOn = () => {
-      if (!answering) {
-        void answerAll().catch((error: unknown) => call.emit('error', dependencies.statuses.forCall(error, call.getPath())));
-      }
-    };
-    call.on('data', (request: StreamSubmitJobsRequest) => {
-      answers.push(submitChunk(dependencies, call, request));
-      if (answers.length >= CHUNKS_MAX) {
-        call.pause();
-      }
-      goOn();
+      this.#goOn();
     });
-    call.on('end', () => {
-      ended = true;
-      goOn();
+    this.#call.on('end', () => {
+      this.#ended = true;
+      this.#goOn();
     });
     // A client that breaks off: what was accepted is committed all the same, and it may send it again with the same ids.
-    call.on('error', () => {});
-  };
+    this.#call.on('error', () => {});
+  }
+
+  #goOn(): void {
+    try {
+      this.#submit();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    if (!this.#answering) {
+      void this.#answerAll().catch((error: unknown) => this.#fail(error));
+    }
+  }
+
+  #submit(): void {
+    const { engine } = this.#dependencies;
+    while (this.#chunks.length > 0 && (this.#answers.length === 0 || engine.wantsSubmits)) {
+      this.#answers.push(submitChunk(this.#dependencies, this.#call, decoded(this.#chunks.shift()!)));
+    }
+  }
+
+  async #answerAll(): Promise<void> {
+    this.#answering = true;
+    while (this.#answers.length > 0) {
+      const answer = await this.#answers[0]!;
+      if (!(await write(this.#call, answer))) {
+        return;
+      }
+      void this.#answers.shift();
+      this.#submit();
+      this.#call.resume();
+    }
+    this.#answering = false;
+    if (this.#ended) {
+      this.#call.end();
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#chunks.length = 0;
+    this.#call.emit('error', this.#dependencies.statuses.forCall(error, this.#call.getPath()));
+  }
+}
+
+function decoded(bytes: Buffer): StreamSubmitJobsRequest {
+  try {
+    return StreamSubmitJobsRequest.decode(bytes);
+  } catch (error) {
+    throw undecodable(error);
+  }
 }
 
 /** Never rejects: a refused chunk is answered, and the stream goes on. */
-async function submitChunk(
-  { engine, rules, statuses }: StreamSubmitDependencies, call: Call, request: StreamSubmitJobsRequest,
+function submitChunk(
+  { engine, rules, statuses }: StreamSubmitDependencies, call: Call, { chunk, jobs }: StreamSubmitJobsRequest,
 ): Promise<StreamSubmitJobsResponse> {
-  const { chunk } = request;
+  const refused = (error: unknown) => ({ chunk, jobIds: [], existingJobIds: [], error: statuses.asMessage(error, call.getPath()) });
   try {
-    const jobs = checkJobs(request.jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
-    const { existingIds } = await engine.submit(jobs);
-    const chosenByClient = request.jobs.every(({ id }) => id !== '');
-    return { chunk, jobIds: chosenByClient ? [] : jobs.map(({ id }) => id), existingJobIds: existingIds, error: undefined };
+    const checked = checkJobs(jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
+    const chosenByClient = jobs.every(({ id }) => id !== '');
+    const jobIds = chosenByClient ? [] : checked.map(({ id }) => id);
+    return engine.submit(checked).then(({ existingIds }) => ({ chunk, jobIds, existingJobIds: existingIds, error: undefined }), refused);
   } catch (error) {
-    return { chunk, jobIds: [], existingJobIds: [], error: statuses.asMessage(error, call.getPath()) };
+    return Promise.resolve(refused(error));
   }
 }
