@@ -6,6 +6,12 @@ export const JobState = {
 } as const;
 export type JobState = (typeof JobState)[keyof typeof JobState];
 
+/** Numbers of skiplease.v1.ConditionKind. */
+export const ConditionKind = {
+  PAUSED: 1, NO_WORKER: 2, OLD_SNAPSHOT: 3, VACUUM_OFF: 4, VACUUM_BEHIND: 5, WRONG_PLAN: 6, SLOW_COMMITS: 7,
+} as const;
+export type ConditionKind = (typeof ConditionKind)[keyof typeof ConditionKind];
+
 /** A job that has passed validation and has its id. */
 export interface NewJob {
   /** UUIDv7, lower case. */

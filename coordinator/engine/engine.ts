@@ -1,3 +1,4 @@
+import type { Condition } from './guard.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 
 /** What a submit answers once it is committed. */
@@ -27,6 +28,8 @@ export interface Engine {
   readonly wantsSubmits: boolean;
   /** Milliseconds of the database's clock, by a measured offset. */
   nowMs(): number;
+  /** What slows every queue down, as far as this coordinator sees. */
+  readonly conditions: readonly Condition[];
   /** Settings as cached here, refreshed when they change; creates the queue when it is new. */
   queue(name: string): Promise<QueueSettings>;
   /** After a commit that changed queues' settings: forget the cache here and on other coordinators, wake the dispatcher. */

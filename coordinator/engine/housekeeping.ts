@@ -4,6 +4,7 @@ import type { Beat } from '../store/coordinators.ts';
 import type { Level } from '../store/levels.ts';
 import type { NotifyConnection } from '../store/notify.ts';
 import type { Store } from '../store/store.ts';
+import type { Guard } from './guard.ts';
 import type { Mender } from './mender.ts';
 import type { Promoter } from './promoter.ts';
 import type { QueueCache } from './queue_cache.ts';
@@ -37,6 +38,7 @@ export class Housekeeping {
   readonly #line: NotifyConnection;
   readonly #promoter: Promoter;
   readonly #queues: QueueCache;
+  readonly #guard: Guard;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
   #tickedMs: number;
@@ -51,7 +53,7 @@ export class Housekeeping {
 
   constructor(deps: {
     coordinatorId: string; ttlMs: number; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
-    line: NotifyConnection; promoter: Promoter; queues: QueueCache; clock: Clock; found: (levels: Level[]) => void;
+    line: NotifyConnection; promoter: Promoter; queues: QueueCache; guard: Guard; clock: Clock; found: (levels: Level[]) => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#ttlMs = deps.ttlMs;
@@ -65,6 +67,7 @@ export class Housekeeping {
     this.#line = deps.line;
     this.#promoter = deps.promoter;
     this.#queues = deps.queues;
+    this.#guard = deps.guard;
     this.#clock = deps.clock;
     this.#found = deps.found;
     this.#partitionsDueMs = deps.clock.nowMs() + PARTITIONS_MS;
@@ -108,6 +111,7 @@ export class Housekeeping {
     if (nowMs >= this.#scanDueMs) {
       await this.scan();
     }
+    await this.#guard.tick();
     if (nowMs >= this.#partitionsDueMs) {
       await this.#store.ensurePartitions();
       this.#partitionsDueMs = nowMs + PARTITIONS_MS;

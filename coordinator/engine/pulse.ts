@@ -17,6 +17,7 @@ export class Pulse {
   readonly #standing: Standing;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
+  readonly #took: (ms: number) => void;
   readonly #beaten: (beat: Beat) => Promise<void>;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
@@ -27,7 +28,7 @@ export class Pulse {
 
   constructor(deps: {
     coordinatorId: string; address: string; ttlMs: number; tickMs: number; store: Store; standing: Standing; clock: Clock;
-    metrics: Metrics; beaten: (beat: Beat) => Promise<void>;
+    metrics: Metrics; took: (ms: number) => void; beaten: (beat: Beat) => Promise<void>;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#address = deps.address;
@@ -37,6 +38,7 @@ export class Pulse {
     this.#standing = deps.standing;
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
+    this.#took = deps.took;
     this.#beaten = deps.beaten;
   }
 
@@ -60,6 +62,7 @@ export class Pulse {
   async beat(): Promise<Beat> {
     const sentMs = this.#clock.nowMs();
     const beat = await this.#store.beat(this.#coordinatorId, this.#ttlMs);
+    this.#took(this.#clock.nowMs() - sentMs);
     if (!beat.renewed) {
       this.#lost = true;
       await this.#store.enter(this.#coordinatorId, this.#ttlMs, this.#address);

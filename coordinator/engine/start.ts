@@ -9,6 +9,7 @@ import type { Store } from '../store/store.ts';
 import { Delivery } from './deliver.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
+import { Guard, type Condition } from './guard.ts';
 import { HandOff } from './hand_off.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Levels } from './levels.ts';
@@ -64,6 +65,7 @@ export class RunningEngine implements Engine {
   readonly #sweeper: Sweeper;
   readonly #pulse: Pulse;
   readonly #housekeeping: Housekeeping;
+  readonly #guard: Guard;
   #stopping = false;
 
   constructor(options: EngineOptions) {
@@ -98,9 +100,10 @@ export class RunningEngine implements Engine {
     const reaper = new Reaper({
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, standing: this.standing,
     });
+    this.#guard = new Guard({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
     this.#housekeeping = new Housekeeping({
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
-      promoter: this.#promoter, queues: this.queues,
+      promoter: this.#promoter, queues: this.queues, guard: this.#guard,
       found: (levels) => {
         handOff.enabled = true;
         this.#ready(levels, false);
@@ -108,6 +111,7 @@ export class RunningEngine implements Engine {
     });
     this.#pulse = new Pulse({
       coordinatorId, address: options.address, ttlMs: options.leaseTtlMs, tickMs: options.tickMs, store, standing: this.standing, clock, metrics,
+      took: (ms) => this.#guard.beat(ms),
       beaten: (beat) => this.#housekeeping.tick(beat),
     });
     metrics.readGaugesFrom({
@@ -139,6 +143,11 @@ export class RunningEngine implements Engine {
 
   nowMs(): number {
     return this.standing.databaseNowMs();
+  }
+
+  /** What slows every queue down, as far as this coordinator sees. */
+  get conditions(): Condition[] {
+    return this.#guard.conditions;
   }
 
   queue(name: string): Promise<QueueSettings> {

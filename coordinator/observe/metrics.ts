@@ -23,6 +23,14 @@ export interface GaugeSources {
   queues(): Promise<QueueSample[]>;
 }
 
+/** What the coordinator last saw of the database. */
+export interface DatabaseHealth {
+  /** Names of what slows it down now: of a fixed set. */
+  conditions: string[];
+  oldestSnapshotSeconds: number;
+  deadRows: { table: string; deadRows: number }[];
+}
+
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** Every metric of a coordinator, each declared here and nowhere else. The engine calls the plain functions, once a batch. */
@@ -31,6 +39,7 @@ export function createMetrics() {
   const queueNames = new BoundedNames(QUEUE_LABELS_MAX);
   const instruments: (Counter | Gauge | Histogram)[] = [];
   let sources: GaugeSources | undefined;
+  let health: DatabaseHealth = { conditions: [], oldestSnapshotSeconds: 0, deadRows: [] };
 
   const counter = (name: string, labels: readonly string[], help: string) => add(new Counter(`skiplease_${name}`, labels, help));
   const histogram = (name: string, buckets: readonly number[], help: string) => add(new Histogram(`skiplease_${name}`, buckets, help));
@@ -80,6 +89,14 @@ export function createMetrics() {
   queueGauge('oldest_ready_age_seconds', 'How long the oldest ready job has waited; absent when none waits.',
     (sample) => sample.oldestReadyAgeSeconds, 'max');
 
+  add(new Gauge('skiplease_condition', ['condition'],
+    'Present, and 1, while it lasts: old_snapshot, vacuum_off, vacuum_behind, wrong_plan, slow_commits.',
+    () => health.conditions.map((condition) => ({ value: 1, labels: { condition } }))));
+  add(new Gauge('skiplease_oldest_snapshot_seconds', [], 'Age of the transaction that keeps the most dead rows from being cleaned away; 0: none.',
+    () => [{ value: health.oldestSnapshotSeconds, labels: {} }]));
+  add(new Gauge('skiplease_dead_rows', ['table'], 'Dead rows of the tables that live by vacuum, as PostgreSQL counts them.',
+    () => health.deadRows.map(({ table, deadRows }) => ({ value: deadRows, labels: { table } }))));
+
   collectDefaultMetrics({ register: registry });
 
   return {
@@ -106,6 +123,10 @@ export function createMetrics() {
     /** One flush of submits. */
     submit: (seconds: number, jobs: number) => (submit.observe(seconds), submitJobs.observe(jobs)),
 
+    /** What the guard saw last. */
+    database: (seen: DatabaseHealth) => {
+      health = seen;
+    },
     /** Where gauges are read from, once there is an engine. */
     readGaugesFrom: (from: GaugeSources) => {
       sources = from;

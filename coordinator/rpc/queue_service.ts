@@ -1,6 +1,7 @@
 import { QueueServiceService } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { Queue, QueueServiceServer } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { Condition } from '../engine/guard.ts';
 import { awaitEarlierClaims } from '../store/await_claims.ts';
 import type { Pool } from '../store/pool.ts';
 import { queueDepths } from '../store/queue_depths.ts';
@@ -10,6 +11,7 @@ import type { QueueRow } from '../store/queues.ts';
 import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
 import { checkQueueSettings } from './queue_settings.ts';
 import { toDuration } from './time.ts';
+import { conditionsOf } from './conditions.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkQueueName, noSuchQueue } from './check_names.ts';
 
@@ -38,7 +40,7 @@ export function queueService({ engine, pool, calls }: QueueServiceDependencies):
     if (paused) {
       await awaitEarlierClaims(pool);
     }
-    return { queue: await withDepth(pool, queue) };
+    return { queue: await withDepth(pool, queue, engine.conditions) };
   };
 
   return {
@@ -48,7 +50,7 @@ export function queueService({ engine, pool, calls }: QueueServiceDependencies):
       const page = rows.slice(0, pageSize);
       const depths = new Map((await queueDepths(pool, page.map(({ id }) => id))).map((depth) => [depth.queueId, depth]));
       return {
-        queues: page.map((row) => message(row, depths.get(row.id)!)),
+        queues: page.map((row) => message(row, depths.get(row.id)!, engine.conditions)),
         nextPageToken: rows.length > pageSize ? makePageToken(page.at(-1)!.name, []) : '',
       };
     }),
@@ -59,7 +61,7 @@ export function queueService({ engine, pool, calls }: QueueServiceDependencies):
       if (queue === undefined) {
         throw noSuchQueue(name);
       }
-      return { queue: await withDepth(pool, queue) };
+      return { queue: await withDepth(pool, queue, engine.conditions) };
     }),
 
     updateQueue: calls.ordinary(async (request) => {
@@ -69,7 +71,7 @@ export function queueService({ engine, pool, calls }: QueueServiceDependencies):
       await engine.queue(name);
       const queue = (await changeQueue(pool, name, change))!;
       engine.queuesChanged([queue.id]);
-      return { queue: await withDepth(pool, queue) };
+      return { queue: await withDepth(pool, queue, engine.conditions) };
     }),
 
     pauseQueue: calls.ordinary(({ queue }) => setPaused(queue, true)),
@@ -77,12 +79,12 @@ export function queueService({ engine, pool, calls }: QueueServiceDependencies):
   };
 }
 
-async function withDepth(pool: Pool, queue: QueueRow): Promise<Queue> {
+async function withDepth(pool: Pool, queue: QueueRow, shared: readonly Condition[]): Promise<Queue> {
   const [depth] = await queueDepths(pool, [queue.id]);
-  return message(queue, depth!);
+  return message(queue, depth!, shared);
 }
 
-function message(row: QueueRow, depth: QueueDepthRow): Queue {
+function message(row: QueueRow, depth: QueueDepthRow, shared: readonly Condition[]): Queue {
   return {
     name: row.name,
     paused: row.paused,
@@ -103,5 +105,6 @@ function message(row: QueueRow, depth: QueueDepthRow): Queue {
       capped: depth.capped,
       oldestReadyAge: depth.oldestReadyAgeMs === null ? undefined : toDuration(Math.max(depth.oldestReadyAgeMs, 0)),
     },
+    conditions: conditionsOf(row, depth, shared),
   };
 }

@@ -63,7 +63,7 @@ export interface ClaimResult {
  * slots by range (rows × slots comparisons: 100 ms for 1,000 windows of one job); windows over rows that were numbered and
  * sorted by slot (twice the CPU time of this).
  */
-const CLAIM: Statement = {
+export const CLAIM: Statement = {
   name: 'claim',
   text: `
   with clock as materialized (select skiplease.now() as now),
@@ -132,6 +132,9 @@ const CLAIM: Statement = {
         left join lateral (select checkpoint from skiplease.progress p where p.job_id = u.job_id and u.again offset 0) k on true
     ) f on true`,
 };
+
+/** Parameters of CLAIM. */
+export const CLAIM_PARAMETERS = 15;
 
 export async function claim(connection: HotConnection, coordinatorId: string, queues: ClaimQueue[], lent: LentJobs): Promise<ClaimResult> {
   const levels = queues.flatMap((queue) => queue.levels);

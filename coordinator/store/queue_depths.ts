@@ -15,6 +15,8 @@ const depthRow = z.object({
   capped: z.boolean(),
   /** null: none is ready. */
   oldestReadyAgeMs: z.number().nullable(),
+  /** Some connected worker takes jobs of it. */
+  served: z.boolean(),
 });
 export type QueueDepthRow = z.infer<typeof depthRow>;
 
@@ -36,7 +38,8 @@ export async function queueDepths(pool: Queryable, queueIds: number[] | undefine
     )
     select q.id as "queueId", q.name as queue, r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled,
            t.capped or r.jobs >= ${DEPTH_MAX}::int or coalesce(h.jobs, 0) >= ${DEPTH_MAX}::int as capped,
-           date_part('epoch', skiplease.now() - o.since) * 1000 as "oldestReadyAgeMs"
+           date_part('epoch', skiplease.now() - o.since) * 1000 as "oldestReadyAgeMs",
+           exists (select 1 from skiplease.session s where q.name = any(s.queues)) as served
       from (select id, name from skiplease.queue where ${wanted}) q
      cross join total t
      cross join lateral (

@@ -1,7 +1,8 @@
 import type { QueueSettings } from '../types.ts';
 import { SkipleaseError } from '../errors.ts';
-import { claim, type ClaimQueue, type ClaimResult } from './claim.ts';
+import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import * as coordinators from './coordinators.ts';
+import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
 import { HotConnection, isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
 import { scanLevels, type Level } from './levels.ts';
@@ -253,6 +254,15 @@ export class Store {
 
   ownLeases(coordinatorId: string): Promise<bigint[]> {
     return coordinators.ownLeases(this.#rare, coordinatorId);
+  }
+
+  databaseFacts(): Promise<DatabaseFacts> {
+    return databaseFacts(this.#rare);
+  }
+
+  /** By the claim's present plan; undefined: nothing was claimed on this connection yet. */
+  tablesReadWholeByClaim(): Promise<string[] | undefined> {
+    return tablesReadWhole(this.#claim, CLAIM, CLAIM_PARAMETERS);
   }
 
   async ensurePartitions(): Promise<void> {

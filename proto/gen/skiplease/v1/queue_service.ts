@@ -19,16 +19,67 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Duration } from "../../google/protobuf/duration.ts";
+import { Timestamp } from "../../google/protobuf/timestamp.ts";
 
 export const protobufPackage = "skiplease.v1";
 
 export const protobufFileName = "skiplease/v1/queue_service.proto";
 
+export const ConditionKind = {
+  UNSPECIFIED: 0,
+  /** PAUSED - Paused by PauseQueue. */
+  PAUSED: 1,
+  /** NO_WORKER - Jobs are ready, and no connected worker serves the queue. */
+  NO_WORKER: 2,
+  /** OLD_SNAPSHOT - A transaction has been open for so long that rows deleted since cannot be cleaned away: claims read past them. */
+  OLD_SNAPSHOT: 3,
+  /** VACUUM_OFF - Autovacuum is switched off, for the server or for one of the hot tables. */
+  VACUUM_OFF: 4,
+  /** VACUUM_BEHIND - Autovacuum runs, but dead rows gather faster than it cleans. */
+  VACUUM_BEHIND: 5,
+  /** WRONG_PLAN - The claim's plan reads a table from end to end, instead of by its index. */
+  WRONG_PLAN: 6,
+  /** SLOW_COMMITS - The disk is slow to confirm what is written: every submit, claim and report waits for it. */
+  SLOW_COMMITS: 7,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ConditionKind = typeof ConditionKind[keyof typeof ConditionKind];
+
+export namespace ConditionKind {
+  export type UNSPECIFIED = typeof ConditionKind.UNSPECIFIED;
+  export type PAUSED = typeof ConditionKind.PAUSED;
+  export type NO_WORKER = typeof ConditionKind.NO_WORKER;
+  export type OLD_SNAPSHOT = typeof ConditionKind.OLD_SNAPSHOT;
+  export type VACUUM_OFF = typeof ConditionKind.VACUUM_OFF;
+  export type VACUUM_BEHIND = typeof ConditionKind.VACUUM_BEHIND;
+  export type WRONG_PLAN = typeof ConditionKind.WRONG_PLAN;
+  export type SLOW_COMMITS = typeof ConditionKind.SLOW_COMMITS;
+  export type UNRECOGNIZED = typeof ConditionKind.UNRECOGNIZED;
+}
+
 export interface Queue {
   name: string;
   paused: boolean;
   settings: QueueSettings | undefined;
-  depth: QueueDepth | undefined;
+  depth:
+    | QueueDepth
+    | undefined;
+  /** Why its jobs do not move, or move slower than they could. Empty: nothing is known to be in the way. */
+  conditions: Condition[];
+}
+
+/**
+ * What stands in a queue's way: of the queue itself, or of the database that all queues share, as the coordinator that
+ * answers sees it. It says the same in its log when a condition of the database begins and ends, and in the metric
+ * skiplease_condition.
+ */
+export interface Condition {
+  kind: ConditionKind;
+  /** What was seen and what to do, for people. */
+  message: string;
+  /** When this coordinator first saw it. Unset for conditions of the queue. */
+  since: Date | undefined;
 }
 
 export interface QueueSettings {
@@ -118,7 +169,7 @@ export interface ResumeQueueResponse {
 }
 
 function createBaseQueue(): Queue {
-  return { name: "", paused: false, settings: undefined, depth: undefined };
+  return { name: "", paused: false, settings: undefined, depth: undefined, conditions: [] };
 }
 
 export const Queue: MessageFns<Queue> = {
@@ -134,6 +185,9 @@ export const Queue: MessageFns<Queue> = {
     }
     if (message.depth !== undefined) {
       QueueDepth.encode(message.depth, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.conditions) {
+      Condition.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -181,6 +235,82 @@ export const Queue: MessageFns<Queue> = {
             }
 
             message.depth = QueueDepth.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.conditions.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCondition(): Condition {
+  return { kind: 0, message: "", since: undefined };
+}
+
+export const Condition: MessageFns<Condition> = {
+  encode(message: Condition, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Condition {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCondition();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1088,6 +1218,18 @@ export const QueueServiceClient = makeGenericClientConstructor(
   service: typeof QueueServiceService;
   serviceName: string;
 };
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = Math.trunc(date.getTime() / 1_000);
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (t.seconds || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
