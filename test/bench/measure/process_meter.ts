@@ -1,5 +1,5 @@
 import type { Usage } from '../roles/methods.ts';
-import { peakResidentBytes, processCpuMs, resetPeakResidentBytes } from './processes.ts';
+import { peakResidentBytes, processCpuMs, residentBytes, resetPeakResidentBytes } from './processes.ts';
 
 /** A process that is looked at before and after a timed stretch. */
 export interface MeasuredProcess {
@@ -14,7 +14,8 @@ export interface ProcessUse {
   cpuMs: number | undefined;
   bytesSent: number | undefined;
   bytesReceived: number | undefined;
-  /** The most memory that it had resident at once. */
+  /** The memory that it had resident when the stretch began, and the most that it had at once. */
+  residentBeforeBytes: number | undefined;
   peakResidentBytes: number | undefined;
 }
 
@@ -23,6 +24,7 @@ export async function startProcessMeter(
   processes: MeasuredProcess[],
 ): Promise<() => Promise<Record<string, ProcessUse>>> {
   for (const { pid } of processes) resetPeakResidentBytes(pid);
+  const resident = processes.map(({ pid }) => residentBytes(pid));
   const before = await Promise.all(processes.map(look));
   return async () => {
     const after = await Promise.all(processes.map(look));
@@ -32,6 +34,7 @@ export async function startProcessMeter(
         cpuMs: difference(before[index]!.cpuMs, after[index]!.cpuMs),
         bytesSent: difference(before[index]!.bytesSent, after[index]!.bytesSent),
         bytesReceived: difference(before[index]!.bytesReceived, after[index]!.bytesReceived),
+        residentBeforeBytes: resident[index],
         peakResidentBytes: peakResidentBytes(pid),
       };
       uses[name] = uses[name] ? together(uses[name], use) : use;
@@ -52,6 +55,7 @@ function together(left: ProcessUse, right: ProcessUse): ProcessUse {
     cpuMs: both(left.cpuMs, right.cpuMs, (a, b) => a + b),
     bytesSent: both(left.bytesSent, right.bytesSent, (a, b) => a + b),
     bytesReceived: both(left.bytesReceived, right.bytesReceived, (a, b) => a + b),
+    residentBeforeBytes: both(left.residentBeforeBytes, right.residentBeforeBytes, Math.max),
     peakResidentBytes: both(left.peakResidentBytes, right.peakResidentBytes, Math.max),
   };
 }

@@ -1,4 +1,5 @@
 import { needDisk } from '../database/disk.ts';
+import type { ProcessUse } from '../measure/process_meter.ts';
 import { ourFigure } from '../report/figure.ts';
 import type { Scenario } from '../scenario.ts';
 import { skiplease } from '../skiplease/contestant.ts';
@@ -24,15 +25,19 @@ export const longDrain: Scenario = {
       (result) => `${jobsPerSecondText(result)}, coordinator ${((result.processes.coordinator?.peakResidentBytes ?? 0) / 1e6).toFixed(0)} MB at most`,
     );
     const runs = results[skiplease.name]!;
-    const peak = (name: string) => runs.map(({ processes }) => {
-      const bytes = processes[name]?.peakResidentBytes;
-      return bytes === undefined ? undefined : bytes / 1e6;
-    });
+    const megabytes = (name: string, of: (use: ProcessUse) => number | undefined) =>
+      runs.map(({ processes }) => {
+        const bytes = processes[name] && of(processes[name]);
+        return bytes === undefined ? undefined : bytes / 1e6;
+      });
+    const peak = (name: string) => megabytes(name, ({ peakResidentBytes }) => peakResidentBytes);
+    const before = megabytes('coordinator', ({ residentBeforeBytes }) => residentBeforeBytes);
     const label = `long-drain: jobs/s, ${jobs.toLocaleString('en-US')} jobs`;
     return {
       figures: [
         ...ourFigure('long-drain/jobs_per_second', label, 0, runs.map(({ jobsPerSecond }) => jobsPerSecond)).map((figure) => ({ ...figure, heading: true })),
         ...ourFigure('long-drain/peak_mb_coordinator', '  MB resident at most: coordinator', 0, peak('coordinator')),
+        ...ourFigure('long-drain/before_mb_coordinator', '  of them after the submits, when it began', 0, before),
         ...ourFigure('long-drain/peak_mb_worker', '  MB resident at most: worker', 0, peak('worker')),
       ],
       texts: [],
