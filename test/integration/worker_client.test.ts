@@ -50,6 +50,42 @@ test('a submit whose answer is lost is repeated by the client, and creates nothi
   t.deepEqual((await client.get(id)).payload, { n: 1 });
 });
 
+test('submits at once share a message, and one that is refused has an answer of its own', async (t) => {
+  const client = new JobClient({ addresses: [world.addresses[0]!] });
+  t.teardown(() => client.close());
+  const jobs: NewJob[] = Array.from({ length: 50 }, (_, n) => ({ queue: 'at-once', type: 'work', payload: { n } }));
+  const first = await client.submit({ id: newJobId(), ...jobs[0]! });
+  const results = await Promise.allSettled([
+    ...jobs.map((job) => client.submit(job)), client.submit({ queue: 'bad name!', type: 'work' }), client.submit({ ...jobs[0]!, id: first.id }),
+  ]);
+  const [bad, again] = results.slice(-2);
+  t.true(results.slice(0, 50).every((result) => result.status === 'fulfilled' && !result.value.existing));
+  t.like((bad as PromiseRejectedResult).reason as SkipleaseError, { code: 'INVALID_ARGUMENT' });
+  t.is(((bad as PromiseRejectedResult).reason as SkipleaseError).fieldViolations[0]!.field, 'job.queue');
+  t.deepEqual((again as PromiseFulfilledResult<unknown>).value, { id: first.id, existing: true });
+  t.is(await countJobs('at-once'), 51);
+});
+
+test('a coordinator that says nothing is given up, and the next one has the job', async (t) => {
+  const proxy = await startTcpProxy(world.addresses[0]!);
+  const client = new JobClient({ addresses: [proxy.address, world.addresses[0]!], timeoutMs: 500 });
+  t.teardown(async () => {
+    client.close();
+    await proxy.close();
+  });
+  await client.submit({ queue: 'silence', type: 'warm-up' });
+  proxy.freeze(true);
+  const { existing } = await client.submit({ queue: 'silence', type: 'work' });
+  t.false(existing);
+  t.is(await countJobs('silence'), 2);
+  // Nobody is left waiting either when the client is closed first.
+  proxy.freeze(true);
+  const lonely = new JobClient({ addresses: [proxy.address] });
+  const submitted = lonely.submit({ queue: 'silence', type: 'late' });
+  lonely.close();
+  t.is((await t.throwsAsync(submitted) as SkipleaseError).code, 'CANCELLED');
+});
+
 test('many jobs go in chunks, and come back in their order', async (t) => {
   const client = new JobClient({ addresses: world.addresses });
   t.teardown(() => client.close());

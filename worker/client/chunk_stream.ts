@@ -32,8 +32,12 @@ export class ChunkStream {
   readonly #coordinators: Coordinators;
   readonly #inFlightMax: number;
   readonly #onAcknowledged: (acknowledgement: ChunkAcknowledgement) => void;
+  readonly #onFailed: (error: Error) => void;
   readonly #inFlight = new Map<number, Flight>();
   readonly #waiters = new Set<() => void>();
+  /** Runs while something is on its way: a coordinator that says nothing for so long is given up. */
+  #silence: NodeJS.Timeout | undefined;
+  #silent = false;
   #call: ClientDuplexStream<StreamSubmitJobsRequest, StreamSubmitJobsResponse> | undefined;
   #chunks = 0;
   /** Broken streams in a row, with no acknowledgement in between. */
@@ -45,19 +49,28 @@ export class ChunkStream {
     coordinators: Coordinators,
     inFlightMax: number,
     onAcknowledged: (acknowledgement: ChunkAcknowledgement) => void,
+    /** It has failed for good: what was not acknowledged may or may not be committed. */
+    onFailed: (error: Error) => void = () => {},
   ) {
     this.#coordinators = coordinators;
     this.#inFlightMax = inFlightMax;
     this.#onAcknowledged = onAcknowledged;
+    this.#onFailed = onFailed;
     this.#open();
   }
 
-  /** Waits for room, then sends. Rejects once the stream has failed for good. */
-  async send(jobs: JobSpec[]): Promise<void> {
+  /** Nothing is on its way. */
+  get idle(): boolean {
+    return this.#inFlight.size === 0;
+  }
+
+  /** Waits for room, then sends; resolves to the chunk's number. Rejects once the stream has failed for good. */
+  async send(jobs: JobSpec[]): Promise<number> {
     await this.#until(() => this.#inFlight.size < this.#inFlightMax);
     const flight = { chunk: ++this.#chunks, jobs, tries: 1 };
     this.#inFlight.set(flight.chunk, flight);
     this.#write(flight);
+    return flight.chunk;
   }
 
   /** Resolves when every chunk is acknowledged. */
@@ -70,6 +83,7 @@ export class ChunkStream {
   /** Leaves at once; chunks that are not acknowledged may or may not be committed. */
   cancel(): void {
     this.#closed = true;
+    clearTimeout(this.#silence);
     this.#call?.cancel();
   }
 
@@ -84,18 +98,24 @@ export class ChunkStream {
 
   #write({ chunk, jobs }: Flight): void {
     this.#call?.write({ chunk, jobs });
+    this.#silence ??= setTimeout(() => {
+      this.#silent = true;
+      this.#call?.cancel();
+    }, this.#coordinators.timeoutMs);
   }
 
   #answered({ chunk, existingJobIds, error: refusal }: StreamSubmitJobsResponse): void {
     const flight = this.#inFlight.get(chunk);
     if (flight === undefined) return;
     this.#failures = 0;
+    this.#silence?.refresh();
     const error = refusal && new SkipleaseError(refusal.code, refusal.message, refusal.details);
     if (error !== undefined && isPassing(error) && flight.tries < this.#coordinators.triesMax) {
       void this.#sendLater(flight, error);
       return;
     }
     this.#inFlight.delete(chunk);
+    if (this.idle) this.#hush();
     try {
       this.#onAcknowledged({ chunk, jobIds: flight.jobs.map((job) => job.id), existingJobIds, error });
     } catch (thrown) {
@@ -114,8 +134,9 @@ export class ChunkStream {
 
   async #ended(status: StatusObject): Promise<void> {
     this.#call = undefined;
+    this.#hush();
     if (this.#closed) return;
-    const ended = { ...status, code: status.code === codes.OK ? codes.UNAVAILABLE : status.code };
+    const ended = { ...status, ...this.#whyEnded(status.code) };
     const error = SkipleaseError.fromStatus(ended);
     this.#failures += 1;
     if (!isPassing(error) || this.#failures >= this.#coordinators.triesMax) {
@@ -127,9 +148,23 @@ export class ChunkStream {
     if (!this.#closed) this.#open();
   }
 
+  #whyEnded(code: codes): Partial<StatusObject> {
+    const silent = this.#silent;
+    this.#silent = false;
+    if (silent) return { code: codes.DEADLINE_EXCEEDED, details: `no answer within ${this.#coordinators.timeoutMs} ms` };
+    return { code: code === codes.OK ? codes.UNAVAILABLE : code };
+  }
+
+  #hush(): void {
+    clearTimeout(this.#silence);
+    this.#silence = undefined;
+  }
+
   #fail(error: Error): void {
-    this.#error ??= error;
+    if (this.#error !== undefined) return;
+    this.#error = error;
     this.cancel();
+    this.#onFailed(error);
     this.#wake();
   }
 

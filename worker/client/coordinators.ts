@@ -25,6 +25,8 @@ export interface CoordinatorsOptions {
 export class Coordinators {
   readonly triesMax: number;
   readonly messageBytesMax: number;
+  /** Of one try, in milliseconds. */
+  readonly timeoutMs: number;
   readonly #options: CoordinatorsOptions;
   readonly #clients = new Map<string, JobServiceClient>();
   #index = 0;
@@ -33,6 +35,7 @@ export class Coordinators {
     this.#options = options;
     this.triesMax = options.triesMax;
     this.messageBytesMax = options.messageBytesMax;
+    this.timeoutMs = options.timeoutMs;
   }
 
   /** The client of the coordinator in use. */

@@ -5,7 +5,6 @@ import type {
   CancelJobsResponse,
   GetJobResponse,
   RetryJobsResponse,
-  SubmitJobResponse,
   SubmitJobsResponse,
 } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
@@ -16,6 +15,7 @@ import { nameOf, snapshotFrom } from './job_snapshot.ts';
 import type { JobSnapshot } from './job_snapshot.ts';
 import { specFrom } from '../new_job.ts';
 import type { NewJob } from '../new_job.ts';
+import { SubmitLine } from './submit_line.ts';
 import { submitStream } from './submit_stream.ts';
 import type { StreamOptions, StreamTotals } from './submit_stream.ts';
 import { watchJob } from './watch.ts';
@@ -74,6 +74,7 @@ const schema = z.strictObject({
  */
 export class JobClient {
   readonly #coordinators: Coordinators;
+  readonly #line: SubmitLine;
 
   /** Throws TypeError that names each bad option. */
   constructor(options: JobClientOptions) {
@@ -86,15 +87,12 @@ export class JobClient {
       triesMax: options.triesMax ?? 8,
       messageBytesMax: options.messageBytesMax ?? messageBytesMaxDefault,
     });
+    this.#line = new SubmitLine(this.#coordinators);
   }
 
   /** Resolves once the job is committed. */
   async submit(job: NewJob): Promise<SubmittedJob> {
-    const spec = specFrom(job);
-    const { jobId, existing } = await this.#coordinators.call<SubmitJobResponse>(
-      (client, options, callback) => client.submitJob({ job: spec }, new Metadata(), options, callback),
-    );
-    return { id: jobId, existing };
+    return this.#line.submit(specFrom(job));
   }
 
   /**
@@ -165,6 +163,7 @@ export class JobClient {
 
   /** Closes its connections. Calls under way fail. */
   close(): void {
+    this.#line.close();
     this.#coordinators.close();
   }
 }
