@@ -10,9 +10,10 @@ const DIGITS = 32;
 const IS_DIGIT = new Uint8Array(128);
 /** Value of a hex digit by its character code. */
 const VALUE = new Uint8Array(128);
-for (const [value, digit] of [...'0123456789abcdef'].entries()) {
-  IS_DIGIT[digit.charCodeAt(0)] = 1;
-  VALUE[digit.charCodeAt(0)] = value;
+for (let value = 0; value < 16; value += 1) {
+  const code = value.toString(16).charCodeAt(0);
+  IS_DIGIT[code] = 1;
+  VALUE[code] = value;
 }
 
 /** Random digits are drawn by the page: one call of the generator for 512 ids. */
@@ -59,7 +60,7 @@ export function parseUuid(text: string): string | undefined {
   return isCanonical(lower) ? lower : undefined;
 }
 
-/** Four dashes in their places, and digits in all others. (A regular expression takes twice as long, for every job twice.) */
+/** Four dashes in their places, and digits in all others. (A regular expression takes 40 ns more, twice for each job.) */
 function isCanonical(text: string): boolean {
   if (text.length !== CHARACTERS || text[8] !== '-' || text[13] !== '-' || text[18] !== '-' || text[23] !== '-') {
     return false;

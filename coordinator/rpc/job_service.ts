@@ -46,16 +46,14 @@ const fastDefinition = viewResponses(JobServiceService, {
   submitJob: SubmitJobResponse, submitJobs: SubmitJobsResponse, streamSubmitJobs: StreamSubmitJobsResponse,
 });
 
+/** As generated, but for the flood, which is handed its requests as bytes: rpc/stream_submit.ts. */
 export const jobServiceDefinition = {
   ...fastDefinition,
   streamSubmitJobs: { ...fastDefinition.streamSubmitJobs, requestDeserialize: (bytes: Buffer) => bytes },
 };
 
-/** As generated, but for the flood, which is handed its requests as bytes: rpc/stream_submit.ts. */
-export type JobMethods = Omit<JobServiceServer, 'streamSubmitJobs'> & { streamSubmitJobs: ReturnType<typeof streamSubmit> };
-
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
-export function jobService(dependencies: JobServiceDependencies): JobMethods {
+export function jobService(dependencies: JobServiceDependencies): JobServiceServer {
   const { engine, pool, payloadBytesMax, statuses, calls, watcher, cancelled } = dependencies;
   const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
   return {
@@ -84,7 +82,7 @@ export function jobService(dependencies: JobServiceDependencies): JobMethods {
 
     listJobs: calls.ordinary((request) => list(pool, request)),
 
-    watchJob: (call: Parameters<JobServiceServer['watchJob']>[0]) => watcher.watch(call),
+    watchJob: (call) => watcher.watch(call),
 
     cancelJobs: calls.ordinary(async ({ jobIds, reason }) => {
       const ids = checkJobIds(jobIds, JOB_IDS_MAX, 'job_ids');

@@ -1,9 +1,6 @@
-import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { Methods } from './decode_guard.ts';
-
-interface Encodes<T> {
-  encode(message: T): BinaryWriter;
-}
+import { writeResponse } from './response_writer.ts';
+import type { Encodes } from './response_writer.ts';
 
 /**
  * Responses of the fast methods without the copy that the generated code makes of each encoded message: grpc-js copies it
@@ -12,7 +9,7 @@ interface Encodes<T> {
 export function viewResponses<Service extends object>(service: Service, types: { [Name in keyof Service]?: Encodes<never> }): Service {
   const methods = { ...service } as unknown as Methods;
   for (const [name, type] of Object.entries(types) as [string, Encodes<unknown>][]) {
-    methods[name] = { ...methods[name]!, responseSerialize: (message: unknown) => view(type.encode(message).finish()) };
+    methods[name] = { ...methods[name]!, responseSerialize: (message: unknown) => view(writeResponse(message, type)) };
   }
   return methods as unknown as Service;
 }

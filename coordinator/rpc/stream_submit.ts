@@ -1,9 +1,9 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
-import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
-import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { StreamSubmitJobsRequest, StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { undecodable } from './decode_guard.ts';
+import { readFlood } from './read_flood.ts';
 import type { StatusMapper } from './status.ts';
 import { checkJobs } from './validate.ts';
 import type { JobRules } from './validate.ts';
@@ -104,7 +104,7 @@ class SubmitStream {
 
 function decoded(bytes: Buffer): StreamSubmitJobsRequest {
   try {
-    return StreamSubmitJobsRequest.decode(bytes);
+    return readFlood(bytes);
   } catch (error) {
     throw undecodable(error);
   }

@@ -9,6 +9,7 @@ import type { WorkerRow } from '../store/list_workers.ts';
 import type { Pool } from '../store/pool.ts';
 import { UUID_MIN } from './ids.ts';
 import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { readLeaseRequest } from './read_report.ts';
 import { viewResponses } from './serialize.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkQueueName } from './check_names.ts';
@@ -28,7 +29,12 @@ export interface WorkerServiceDependencies {
   lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
 }
 
-export const workerServiceDefinition = viewResponses(WorkerServiceService, { lease: LeaseResponse });
+const fastDefinition = viewResponses(WorkerServiceService, { lease: LeaseResponse });
+
+export const workerServiceDefinition = {
+  ...fastDefinition,
+  lease: { ...fastDefinition.lease, requestDeserialize: readLeaseRequest },
+};
 
 /** skiplease.v1.WorkerService */
 export function workerService({ pool, calls, lease }: WorkerServiceDependencies): WorkerServiceServer {

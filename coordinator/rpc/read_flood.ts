@@ -1,0 +1,78 @@
+import { JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
+import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { BufferReader } from './buffer_reader.ts';
+
+const NO_HEADERS: Record<string, string> = Object.freeze({});
+
+/**
+ * StreamSubmitJobsRequest.decode, made for plain jobs: names are shared between them, and so is the object of those
+ * without headers. Whatever else a job carries is read by the generated code. A test holds the two against each other.
+ */
+export function readFlood(bytes: Buffer): StreamSubmitJobsRequest {
+  const reader = new BufferReader(bytes);
+  const request: StreamSubmitJobsRequest = { chunk: 0, jobs: [] };
+  while (reader.pos < reader.len) {
+    switch (reader.uint32()) {
+      case 8:
+        request.chunk = reader.uint32();
+        break;
+      case 18:
+        request.jobs.push(readJob(reader, reader.uint32()));
+        break;
+      default:
+        return StreamSubmitJobsRequest.decode(bytes);
+    }
+  }
+  return request;
+}
+
+function readJob(reader: BufferReader, length: number): JobSpec {
+  const start = reader.pos;
+  const end = start + length;
+  const job: JobSpec = {
+    id: '', queue: '', type: '', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: NO_HEADERS,
+  };
+  while (reader.pos < end) {
+    switch (reader.uint32()) {
+      case 10:
+        job.id = reader.string();
+        break;
+      case 18:
+        job.queue = reader.string();
+        break;
+      case 26:
+        job.type = reader.string();
+        break;
+      case 34:
+        job.payload = readPayload(reader, reader.uint32());
+        break;
+      case 40:
+        job.priority = reader.int32();
+        break;
+      default:
+        reader.pos = start;
+        return JobSpec.decode(reader, length);
+    }
+  }
+  return job;
+}
+
+function readPayload(reader: BufferReader, length: number): Payload {
+  const start = reader.pos;
+  const end = start + length;
+  const payload: Payload = { content: undefined, contentType: '' };
+  while (reader.pos < end) {
+    switch (reader.uint32()) {
+      case 10:
+        payload.content = { $case: 'data', value: reader.bytes() };
+        break;
+      case 34:
+        payload.contentType = reader.string();
+        break;
+      default:
+        reader.pos = start;
+        return Payload.decode(reader, length);
+    }
+  }
+  return payload;
+}
