@@ -11,7 +11,7 @@ export { SkipleaseError } from './skiplease_error.ts';
 export type { FieldViolation } from './skiplease_error.ts';
 export { JobClient } from './client/job_client.ts';
 export type { CancelResult, JobClientOptions, RetryResult, SubmittedJob } from './client/job_client.ts';
-export { newJobId } from './new_job.ts';
+export { newJobId } from './job_id.ts';
 export type { NewJob } from './new_job.ts';
 export type { AttemptSnapshot, JobSnapshot, JobStateName } from './client/job_snapshot.ts';
 export type { ChunkAcknowledgement } from './client/chunk_stream.ts';

@@ -1,6 +1,5 @@
-import { randomFillSync } from 'node:crypto';
-import { v7 } from 'uuid';
 import type { JobSpec } from '../proto/gen/skiplease/v1/job.ts';
+import { newJobId } from './job_id.ts';
 import { durationFromMs } from './wire/duration.ts';
 import { payloadFrom } from './wire/payload.ts';
 
@@ -27,35 +26,6 @@ export interface NewJob {
   timeoutMs?: number;
   /** Small strings that travel with the job. */
   headers?: Record<string, string>;
-}
-
-/** Random bytes are drawn for many ids at once: a draw for each few of them was a quarter of a flooding submitter's time. */
-const randomBytes = 16;
-const random = new Uint8Array(256 * randomBytes);
-let drawn = random.length;
-
-/** The millisecond of the last id, and its number in it, which begins anywhere in 30 bits and counts on. */
-let lastMs = 0;
-let sequence = 0;
-
-/**
- * A fresh job id (UUIDv7), for those who keep it before they submit. Ids of one process are in the order in which they
- * were made, within a millisecond too: jobs are listed by it, and a chunk of them lies together in the database.
- */
-export function newJobId(): string {
-  if (drawn === random.length) {
-    randomFillSync(random);
-    drawn = 0;
-  }
-  const bytes = random.subarray(drawn, (drawn += randomBytes));
-  const nowMs = Date.now();
-  if (nowMs > lastMs) {
-    lastMs = nowMs;
-    sequence = ((bytes[0]! & 0x3f) << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!;
-  } else {
-    sequence += 1;
-  }
-  return v7({ random: bytes, msecs: lastMs, seq: sequence });
 }
 
 /** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */

@@ -159,6 +159,13 @@ test('an error of the source ends the stream with that error', async (t) => {
   await t.throwsAsync(client.stream(source()), { instanceOf: RangeError, message: 'line 2 cannot be read' });
 });
 
+test('a job that has no form on the wire ends the stream', async (t) => {
+  const client = new JobClient({ addresses: world.addresses });
+  t.teardown(() => client.close());
+  const expected = { instanceOf: SkipleaseError, code: 'INVALID_ARGUMENT', message: /a job cannot be written: .*1\.5/ };
+  await t.throwsAsync(client.stream([{ queue: 'unwritable', type: 'work', priority: 1.5 }]), expected);
+});
+
 test('watch shows a job until it is final, over a broken connection', async (t) => {
   const { client, proxy } = await throughProxy(t);
   const { id } = await client.submit({ queue: 'watched', type: 'work' });

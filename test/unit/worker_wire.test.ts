@@ -1,8 +1,8 @@
 /** What this library reads and writes in its own way, held against the generated code. */
 import test from 'ava';
 import fc from 'fast-check';
-import { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { readResponse } from '../../worker/wire/lease_call.ts';
+import { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { readResponse, writeRequest } from '../../worker/wire/lease_call.ts';
 
 /** Lengths on both sides of one byte's worth of a length prefix, texts that repeat, and others beyond ASCII. */
 const text = fc.oneof(
@@ -50,5 +50,27 @@ test('a lease that is cut off is refused', (t) => {
     const short = written.subarray(0, cut % written.length);
     fc.pre(short.length > 0);
     t.throws(() => readResponse(short), { instanceOf: RangeError });
+  }));
+});
+
+const payload = fc.record({ content: bytes.map((value) => ({ $case: 'data' as const, value })), contentType: text });
+const outcome = fc.oneof(
+  fc.record({ $case: fc.constant('succeeded' as const), value: fc.record({ result: fc.option(payload, { nil: undefined }) }) }),
+  fc.record({ $case: fc.constant('released' as const), value: fc.record({ delay: fc.option(duration, { nil: undefined }) }) }),
+);
+const followUp = text.map((id) => ({
+  id, queue: 'queue', type: 'type', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: {},
+}));
+const jobOutcome = fc.record({
+  jobId: fc.oneof(fc.uuid(), fc.uuid(), fc.string()),
+  outcome,
+  followUps: fc.array(followUp, { maxLength: 2 }),
+});
+const report = fc.record({ token: text, outcomes: fc.array(jobOutcome, { maxLength: 20 }) });
+
+test('a report is written as the generated code writes it', (t) => {
+  fc.assert(fc.property(report, (value) => {
+    const request: LeaseRequest = { message: { $case: 'report', value } };
+    t.deepEqual(writeRequest(request), Buffer.from(LeaseRequest.encode(request).finish()));
   }));
 });

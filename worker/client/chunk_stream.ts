@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { status as codes } from '@grpc/grpc-js';
-import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import type { StatusObject } from '@grpc/grpc-js';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import type { StreamSubmitJobsRequest, StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { SkipleaseError } from '../skiplease_error.ts';
+import { openSubmitCall, writeChunk } from '../wire/submit_call.ts';
+import type { SubmitCall } from '../wire/submit_call.ts';
 import type { Coordinators } from './coordinators.ts';
 import { isPassing, retryWaitMs } from './retry.ts';
 
@@ -18,9 +20,11 @@ export interface ChunkAcknowledgement {
   error: SkipleaseError | undefined;
 }
 
+/** A chunk until its acknowledgement: written once, so that thousands of jobs wait as one Buffer and not as objects. */
 interface Flight {
   chunk: number;
-  jobs: JobSpec[];
+  jobIds: string[];
+  message: Buffer;
   tries: number;
 }
 
@@ -38,7 +42,7 @@ export class ChunkStream {
   /** Runs while something is on its way: a coordinator that says nothing for so long is given up. */
   #silence: NodeJS.Timeout | undefined;
   #silent = false;
-  #call: ClientDuplexStream<StreamSubmitJobsRequest, StreamSubmitJobsResponse> | undefined;
+  #call: SubmitCall | undefined;
   #chunks = 0;
   /** Broken streams in a row, with no acknowledgement in between. */
   #failures = 0;
@@ -67,10 +71,23 @@ export class ChunkStream {
   /** Waits for room, then sends; resolves to the chunk's number. Rejects once the stream has failed for good. */
   async send(jobs: JobSpec[]): Promise<number> {
     await this.#until(() => this.#inFlight.size < this.#inFlightMax);
-    const flight = { chunk: ++this.#chunks, jobs, tries: 1 };
-    this.#inFlight.set(flight.chunk, flight);
+    const chunk = ++this.#chunks;
+    const flight = { chunk, jobIds: jobs.map((job) => job.id), message: this.#written(chunk, jobs), tries: 1 };
+    this.#inFlight.set(chunk, flight);
     this.#write(flight);
-    return flight.chunk;
+    return chunk;
+  }
+
+  /** A job that has no form on the wire (a priority of 1.5) is the caller's mistake, and ends the stream. */
+  #written(chunk: number, jobs: JobSpec[]): Buffer {
+    try {
+      return writeChunk({ chunk, jobs });
+    } catch (cause) {
+      const message = `a job cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`;
+      const error = new SkipleaseError(codes.INVALID_ARGUMENT, message, [], { cause });
+      this.#fail(error);
+      throw error;
+    }
   }
 
   /** Resolves when every chunk is acknowledged. */
@@ -88,7 +105,7 @@ export class ChunkStream {
   }
 
   #open(): void {
-    const call = this.#coordinators.current().streamSubmitJobs();
+    const call = openSubmitCall(this.#coordinators.current());
     this.#call = call;
     call.on('data', (response: StreamSubmitJobsResponse) => this.#answered(response));
     call.on('error', () => {}); // `status` follows and says the same
@@ -96,8 +113,8 @@ export class ChunkStream {
     for (const flight of this.#inFlight.values()) this.#write(flight);
   }
 
-  #write({ chunk, jobs }: Flight): void {
-    this.#call?.write({ chunk, jobs });
+  #write({ message }: Flight): void {
+    this.#call?.write(message);
     this.#silence ??= setTimeout(() => {
       this.#silent = true;
       this.#call?.cancel();
@@ -117,7 +134,7 @@ export class ChunkStream {
     this.#inFlight.delete(chunk);
     if (this.idle) this.#hush();
     try {
-      this.#onAcknowledged({ chunk, jobIds: flight.jobs.map((job) => job.id), existingJobIds, error });
+      this.#onAcknowledged({ chunk, jobIds: flight.jobIds, existingJobIds, error });
     } catch (thrown) {
       this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
     }

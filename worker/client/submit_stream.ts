@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { ChunkAcknowledgement } from './chunk_stream.ts';
 import { ChunkStream } from './chunk_stream.ts';
 import { Chunker } from './chunks.ts';
@@ -49,10 +51,23 @@ export async function submitStream(
     if (chunk !== undefined) void stream.send(chunk).catch(() => {});
   });
   try {
-    for await (const job of source) {
-      const full = chunker.add(specFrom(job));
+    const add = (job: NewJob): JobSpec[] | undefined => {
       linger.start();
-      if (full !== undefined) await stream.send(full);
+      return chunker.add(specFrom(job));
+    };
+    if (Symbol.asyncIterator in source) {
+      for await (const job of source) {
+        const full = add(job);
+        if (full !== undefined) await stream.send(full);
+      }
+    } else {
+      // Without a promise for each job; and a chunk is on its way before the next one is gathered.
+      for (const job of source) {
+        const full = add(job);
+        if (full === undefined) continue;
+        await stream.send(full);
+        await nextTurn();
+      }
     }
     const rest = chunker.take();
     if (rest !== undefined) await stream.send(rest);

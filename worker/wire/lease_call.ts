@@ -3,16 +3,25 @@ import { LeaseResponse, WorkerServiceService } from '../../proto/gen/skiplease/v
 import type { LeaseRequest } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { BufferReader } from './buffer_reader.ts';
 import { readLease } from './lease_reader.ts';
+import { writeReport } from './report_writer.ts';
 
 /** Tag of `lease` in LeaseResponse. */
 const leaseTag = 18;
 
 export type LeaseCall = ClientDuplexStream<LeaseRequest, LeaseResponse>;
 
-/** Opens the Lease stream, as the generated client does; only leases, nearly all that comes, are read in a way of our own. */
+/**
+ * Opens the Lease stream, as the generated client does. Only leases and reports, nearly all that comes and goes, are
+ * read and written in ways of our own.
+ */
 export function openLeaseCall(client: Client): LeaseCall {
-  const { path, requestSerialize } = WorkerServiceService.lease;
-  return client.makeBidiStreamRequest(path, requestSerialize, readResponse);
+  return client.makeBidiStreamRequest(WorkerServiceService.lease.path, writeRequest, readResponse);
+}
+
+/** The same as LeaseRequest.encode. */
+export function writeRequest(request: LeaseRequest): Buffer {
+  if (request.message?.$case === 'report') return writeReport(request.message.value);
+  return WorkerServiceService.lease.requestSerialize(request);
 }
 
 /** The same as LeaseResponse.decode. */

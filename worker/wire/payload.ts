@@ -1,4 +1,5 @@
 import type { Payload } from '../../proto/gen/skiplease/v1/job.ts';
+import { viewOf } from './view.ts';
 
 const jsonContentType = 'application/json';
 
@@ -32,6 +33,5 @@ export function valueFrom(payload: Payload | undefined): unknown {
 
 /** Throws SyntaxError when the bytes are not JSON text. */
 export function parseJson(bytes: Uint8Array): unknown {
-  const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return JSON.parse(buffer.toString('utf8'));
+  return JSON.parse((bytes instanceof Buffer ? bytes : viewOf(bytes)).toString('utf8'));
 }
