@@ -11,9 +11,18 @@ export interface BenchPayload {
   p: string;
 }
 
+/** Text that holds nothing but its length; made once for each length. */
+const paddings = new Map<number, string>();
+
 /** A payload whose JSON text is exactly `bytes` long (or as short as it can be, if that is longer). */
 export function benchPayload(number: number, bytes: number, submittedMs?: number): BenchPayload {
-  const bare: BenchPayload = submittedMs === undefined ? { n: number, p: '' } : { n: number, t: submittedMs, p: '' };
-  const missing = bytes - JSON.stringify(bare).length;
-  return { ...bare, p: 'x'.repeat(Math.max(0, missing)) };
+  if (submittedMs === undefined) return { n: number, p: padding(bytes - `{"n":${number},"p":""}`.length) };
+  return { n: number, t: submittedMs, p: padding(bytes - `{"n":${number},"t":${submittedMs},"p":""}`.length) };
+}
+
+function padding(missing: number): string {
+  const bytes = Math.max(0, missing);
+  let text = paddings.get(bytes);
+  if (text === undefined) paddings.set(bytes, (text = 'x'.repeat(bytes)));
+  return text;
 }
