@@ -15,6 +15,11 @@ import type { QueueSettings } from '../types.ts';
 const CLAIM_JOBS_MAX = 2_000;
 const CLAIM_SLOTS_MAX = 500;
 const CLAIM_QUEUES_MAX = 100;
+/** Waiting queues that one claim looks at once it has found one: some are paused, or nobody here serves them. */
+const LOOKED_AT_MAX = 1_000;
+/** Where more queues wait than full leases fit into a claim, each is asked for so many jobs at first, twice as many while it has them. */
+const CROWD = 4;
+const APPETITE_MIN = 20;
 /**
  * How often claims look back to the trailing marks: twice a second, or less so that no more than a twentieth of the time
  * goes into it, but never later than the maximum. With the claim itself, what was committed below a mark waits two seconds.
@@ -50,6 +55,8 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #ambiguous: () => void;
   readonly #meanBytes = new Map<number, number>();
+  /** How many jobs to ask of a queue among many, where that is more than the least. */
+  readonly #appetite = new Map<number, number>();
   #running: Promise<void> | undefined;
   #again = false;
   #closed = false;
@@ -101,10 +108,9 @@ export class Dispatcher {
   }
 
   async #claim(): Promise<void> {
-    await this.#queues.byIds(this.#levels.waitingQueueIds).catch(() => {});
     const started = this.#clock.nowMs();
     const lookedBack = started >= this.#lookBackMs && this.#levels.lookBack(started);
-    const wants = this.#gather();
+    const wants = this.#gather(await this.#openQueues());
     if (wants.length === 0) {
       return;
     }
@@ -120,6 +126,7 @@ export class Dispatcher {
       wants.forEach((want, index) => {
         this.#levels.claimed(want.queueId, want.levels, result.marks[index]!, result.short[index]!, nowMs);
         this.#deliver(want, result.slots[index]!);
+        this.#learn(want, result.short[index]!);
       });
       // Again while there is progress: jobs went out, or a queue turned out dry. What only the bytes shut out waits for room.
       this.#again ||= jobs > 0 || result.short.some(Boolean);
@@ -150,9 +157,10 @@ export class Dispatcher {
   }
 
   /** Slots for every session that has room, round by round: each session gets a slot of its next queue in turn. */
-  #gather(): Want[] {
+  #gather(waiting: QueueSettings[]): Want[] {
     const wants = new Map<number, Want>();
-    const waiting = this.#openQueues();
+    const crowded = waiting.length > CROWD;
+    const sessions = [...this.#sessionsInTurn(waiting)];
     const nowMs = this.#clock.nowMs();
     let topUpMs = Infinity;
     let jobs = 0;
@@ -160,13 +168,14 @@ export class Dispatcher {
     let progress = true;
     while (progress && jobs < CLAIM_JOBS_MAX && slots < CLAIM_SLOTS_MAX) {
       progress = false;
-      for (const session of this.#sessionsInTurn(waiting)) {
+      for (const session of sessions) {
         const queue = nextQueue(session, waiting, nowMs);
         if (queue === undefined) {
           topUpMs = Math.min(topUpMs, session.topUpDueMs ?? Infinity);
           continue;
         }
-        const slot = this.#slot(session, queue, CLAIM_JOBS_MAX - jobs);
+        const appetite = crowded ? this.#appetite.get(queue.id) ?? APPETITE_MIN : Infinity;
+        const slot = this.#slot(session, queue, Math.min(CLAIM_JOBS_MAX - jobs, appetite));
         session.lastQueueId = queue.id;
         let want = wants.get(queue.id);
         if (want === undefined) {
@@ -175,6 +184,7 @@ export class Dispatcher {
         }
         want.slots.push(slot);
         session.hold(queue.id, slot.jobs, slot.bytes);
+        session.filling = true;
         jobs += slot.jobs;
         slots += 1;
         progress = true;
@@ -184,6 +194,11 @@ export class Dispatcher {
       }
     }
     this.#wakeAt(topUpMs);
+    for (const { slots: given } of wants.values()) {
+      for (const { session } of given) {
+        session.filling = false;
+      }
+    }
     return [...wants.values()];
   }
 
@@ -195,18 +210,29 @@ export class Dispatcher {
     }
   }
 
-  /** Queues that have something waiting, somebody to serve them, and are not known to be paused; by number. */
-  #openQueues(): QueueSettings[] {
+  /** The next queues in turn that have something waiting, somebody to serve them, and are not known to be paused; by number. */
+  async #openQueues(): Promise<QueueSettings[]> {
     const open: QueueSettings[] = [];
-    for (const id of this.#levels.waitingQueueIds) {
+    const unknown: number[] = [];
+    let lookedAt = 0;
+    for (const id of this.#levels.inTurn()) {
       const queue = this.#queues.known(id);
-      if (queue !== undefined && !queue.paused && this.#subscribers.has(queue.name)) {
+      if (queue === undefined) {
+        unknown.push(id);
+      } else if (!queue.paused && this.#subscribers.has(queue.name)) {
         open.push(queue);
       }
+      lookedAt += 1;
+      const found = open.length + unknown.length;
+      if (found === CLAIM_QUEUES_MAX || (found > 0 && lookedAt >= LOOKED_AT_MAX)) {
+        break;
+      }
     }
-    // Many queues take turns between claims: the ones served now go to the end of the line.
-    const start = open.length > CLAIM_QUEUES_MAX ? Math.floor(Math.random() * open.length) : 0;
-    return open.slice(start, start + CLAIM_QUEUES_MAX).concat(open.slice(0, Math.max(0, start + CLAIM_QUEUES_MAX - open.length))).sort((a, b) => a.id - b.id);
+    if (unknown.length > 0) {
+      const read = await this.#queues.byIds(unknown).catch(() => new Map<number, QueueSettings>());
+      open.push(...[...read.values()].filter((queue) => queue !== undefined && !queue.paused && this.#subscribers.has(queue.name)));
+    }
+    return open.sort((a, b) => a.id - b.id);
   }
 
   *#sessionsInTurn(queues: QueueSettings[]): Generator<Session> {
@@ -221,11 +247,11 @@ export class Dispatcher {
     }
   }
 
-  #slot(session: Session, queue: QueueSettings, jobsLeft: number): Slot {
+  #slot(session: Session, queue: QueueSettings, jobsMax: number): Slot {
     const room = session.roomJobs(queue.id, queue.name, this.#clock.nowMs());
     const mean = this.#meanBytes.get(queue.id) ?? 0;
     const byBytes = mean === 0 ? Infinity : Math.max(1, Math.ceil(session.roomBytes() / mean));
-    const jobs = Math.min(room, queue.leaseJobsMax, LEASE_JOBS_MAX, jobsLeft, byBytes);
+    const jobs = Math.min(room, queue.leaseJobsMax, LEASE_JOBS_MAX, jobsMax, byBytes);
     // A slot of part of the jobs gets that part of the bytes: other slots of this session may stand in the same claim. But
     // no less than its jobs weigh as a rule: where the bytes are what limits them, one slot takes what is left.
     const share = Math.max((session.freeBytes() * jobs) / room, jobs * mean);
@@ -248,6 +274,16 @@ export class Dispatcher {
     });
     if (count > 0) {
       this.#metrics.claimedJobs(want.queue.name, count);
+    }
+  }
+
+  /** A queue that gave all that was asked of it is asked for more the next time. */
+  #learn({ queueId, slots }: Want, short: boolean): void {
+    const asked = Math.max(...slots.map(({ jobs }) => jobs));
+    if (short) {
+      this.#appetite.delete(queueId);
+    } else {
+      this.#appetite.set(queueId, Math.min(LEASE_JOBS_MAX, Math.max(APPETITE_MIN, asked) * 2));
     }
   }
 

@@ -130,19 +130,29 @@ export class HandOff {
     }
   }
 
-  /** An even share for each session that has room, so that no one waits while another has a heap. */
+  /** Round by round, while there are jobs and room: a lease is no larger than a lease may be, a window may take several. */
   #cut(queue: QueueSettings, rows: SubmitRow[], handed: SubmitRow[], slots: PlannedSlot[]): void {
+    const before = handed.length;
+    let taken: number;
+    do {
+      taken = handed.length - before;
+      this.#cutOneRound(queue, rows, taken, handed, slots);
+    } while (handed.length - before > taken && handed.length - before < rows.length);
+  }
+
+  /** An even share for each session that has room, so that no one waits while another has a heap. */
+  #cutOneRound(queue: QueueSettings, rows: SubmitRow[], taken: number, handed: SubmitRow[], slots: PlannedSlot[]): void {
     const nowMs = this.#clock.nowMs();
     const takers: Session[] = [];
     for (const session of this.#subscribers.inTurn(queue.name)) {
       if (session.roomJobs(queue.id, queue.name, nowMs) > 0) {
         takers.push(session);
       }
-      if (takers.length >= rows.length) {
+      if (takers.length >= rows.length - taken) {
         break;
       }
     }
-    let next = 0;
+    let next = taken;
     takers.forEach((session, index) => {
       const share = Math.ceil((rows.length - next) / (takers.length - index));
       const jobs = Math.min(share, session.roomJobs(queue.id, queue.name, nowMs), queue.leaseJobsMax, LEASE_JOBS_MAX);

@@ -7,6 +7,8 @@ import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 export const TRAIL_MS = 2 * STATEMENT_TIMEOUT_MS;
 /** How coarsely the mark's past is remembered. */
 const HISTORY_STEP_MS = 1_000;
+/** Queues that one look-back goes over; where more were claimed from lately, they take turns. */
+const LOOK_BACK_QUEUES_MAX = 200;
 
 /** One priority of one queue: where the next claim starts. Nothing below the mark waits, but for late commits. */
 interface Level {
@@ -34,11 +36,19 @@ export interface LevelAsk {
 /** Low-water marks of every queue and priority that this coordinator has seen work in. */
 export class Levels {
   readonly #queues = new Map<number, Level[]>();
+  /** In turn: the first is the one that was served longest ago. */
   readonly #waiting = new Set<number>();
+  /** Queues with a past to look back to, in turn. */
+  readonly #claimedLately = new Set<number>();
 
   /** Queues in which something may wait. */
   get waitingQueueIds(): ReadonlySet<number> {
     return this.#waiting;
+  }
+
+  /** Waiting queues in turn: each that is visited goes to the end of the line. */
+  *inTurn(): Generator<number> {
+    yield* turn(this.#waiting, this.#waiting.size);
   }
 
   /** Jobs became ready at this position or above: committed just now, here or elsewhere. */
@@ -92,6 +102,7 @@ export class Levels {
       // What it was told of but did not get, others may hold, and give up.
       if (moves || level.waiting) {
         this.#remember(level, nowMs);
+        this.#claimedLately.add(queueId);
       }
       if (moves) {
         level.mark = last;
@@ -112,16 +123,21 @@ export class Levels {
   /** A few times a second: wherever something was claimed lately, the next claim looks back to the trailing mark. */
   lookBack(nowMs: number): boolean {
     let any = false;
-    for (const [queueId, levels] of this.#queues) {
-      for (const level of levels) {
+    for (const queueId of turn(this.#claimedLately, LOOK_BACK_QUEUES_MAX)) {
+      let past = false;
+      for (const level of this.#queues.get(queueId)!) {
         while (level.history.length > 0 && nowMs - level.history[0]!.ms > TRAIL_MS + HISTORY_STEP_MS) {
           level.history.shift();
         }
         if (level.history.length > 0) {
           level.lookBack = true;
-          any = true;
+          past = true;
         }
       }
+      if (!past) {
+        this.#claimedLately.delete(queueId);
+      }
+      any ||= past;
       this.#refresh(queueId);
     }
     return any;
@@ -161,5 +177,19 @@ export class Levels {
     } else {
       this.#waiting.delete(queueId);
     }
+  }
+}
+
+/** At most so many of a set, in turn: each that is visited goes to the end. */
+function* turn(line: Set<number>, most: number): Generator<number> {
+  let left = Math.min(most, line.size);
+  for (const next of line) {
+    if (left === 0) {
+      return;
+    }
+    left -= 1;
+    line.delete(next);
+    line.add(next);
+    yield next;
   }
 }

@@ -52,6 +52,8 @@ export class Session {
   lastQueueId = 0;
   heldJobs = 0;
   heldBytes = 0;
+  /** It has been given something by the claim that is being put together: then that fills its window, in as many slots as it takes. */
+  filling = false;
   /** Until when a little room waits to become more: milliseconds of the process's clock. */
   topUpDueMs: number | undefined;
   readonly #heldByQueue = new Map<number, number>();
@@ -85,7 +87,7 @@ export class Session {
     if (room <= 0) {
       return 0;
     }
-    if (held === 0 || room >= limit * TOP_UP_SHARE) {
+    if (this.filling || held === 0 || room >= limit * TOP_UP_SHARE) {
       return room;
     }
     this.topUpDueMs ??= nowMs + TOP_UP_MS;

@@ -55,7 +55,7 @@ export interface ClaimResult {
  * a walk found becomes a few arrays (`heap`), and a slot is a slice of them, ended early where its bytes are full. What
  * the bytes shut out stays where it is: locked for the length of the statement, not deleted.
  *
- * Of jobs that this coordinator committed itself moments ago ($17: their draws of positions) nothing is read again.
+ * Of jobs that this coordinator committed itself moments ago ($15: their draws of positions) nothing is read again.
  *
  * The nested LIMITs stop the walk early: a lower priority is not touched while a higher one suffices. Rows come in claim
  * order from the nested loops, and nothing after them sorts.
@@ -89,8 +89,8 @@ export const CLAIM: Statement = {
       ) picked
      group by ord
   ),
-  slice as materialized (
-    select s.slot, s.first, h.*, least(s.last, h.found) as full_last,
+  cut as materialized (
+    select s.slot, s.ord, s.first, h.found, least(s.last, h.found) as full_last,
            case when h.running[least(s.last, h.found)] - e.before <= s.bytes then least(s.last, h.found)
                 else greatest(case s.any_size when 1 then s.first end,
                               (select max(i) from generate_series(s.first, least(s.last, h.found)) i where h.running[i] - e.before <= s.bytes),
@@ -101,32 +101,30 @@ export const CLAIM: Statement = {
       join heap h on h.ord = s.ord and s.first <= h.found
      cross join lateral (select coalesce(h.running[s.first - 1], 0) as before) e
   ),
-  deleted as (
-    delete from skiplease.ready where ctid = any(array(select unnest(tids[first:last]) from slice))
+  slice as materialized (
+    select c.*, case when c.last >= c.first then nextval('skiplease.lease_id') end as id from cut c
   ),
-  leased as materialized (
-    select slot, ord, nextval('skiplease.lease_id') as id, job_ids[first:last] as job_ids, positions[first:last] as positions,
-           attempts[first:last] as attempts, priorities[first:last] as priorities, again[first:last] as again,
-           bytes[first:last] as bytes, waited_ms[first:last] as waited_ms
-      from slice where last >= first
+  deleted as (
+    delete from skiplease.ready where ctid = any(array(select unnest(h.tids[s.first:s.last]) from slice s join heap h on h.ord = s.ord))
   ),
   granted as (
     insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled)
-    select l.id, ($12::int8[])[l.slot], ($1::int4[])[l.ord::int4], $13::uuid, ($14::uuid[])[l.slot], clock.now,
-           l.job_ids, l.attempts, l.priorities, repeat('0', cardinality(l.job_ids))::varbit
-      from leased l, clock
+    select s.id, ($12::int8[])[s.slot], ($1::int4[])[s.ord], $13::uuid, ($14::uuid[])[s.slot], clock.now, h.job_ids[s.first:s.last],
+           h.attempts[s.first:s.last], h.priorities[s.first:s.last], repeat('0', s.last - s.first + 1)::varbit
+      from slice s join heap h on h.ord = s.ord cross join clock where s.id is not null
   )
-  select s.slot, s.found, s.positions[s.last + 1:s.full_last], s.priorities[s.last + 1:s.full_last],
-         l.id, l.job_ids, l.positions, l.attempts, l.priorities, l.bytes, l.waited_ms, f.*
+  select s.slot, s.found, h.positions[s.last + 1:s.full_last], h.priorities[s.last + 1:s.full_last],
+         s.id, h.job_ids[s.first:s.last], h.positions[s.first:s.last], h.attempts[s.first:s.last], h.priorities[s.first:s.last],
+         h.bytes[s.first:s.last], h.waited_ms[s.first:s.last], f.*
     from slice s
-    left join leased l on l.slot = s.slot
+    join heap h on h.ord = s.ord
     left join lateral (
       select array_agg(u.place) as places, string_agg(j.type, ',') as types,
              string_agg(coalesce(j.content_type, ''), E'\\n') as content_types,
              string_agg(j.payload, '') as payloads, array_agg(octet_length(j.payload)) as payload_bytes,
              json_object_agg(u.place, json_build_array(j.max_attempts, j.timeout_ms, j.headers, encode(k.checkpoint, 'base64')))
                filter (where j.max_attempts is not null or j.timeout_ms is not null or j.headers is not null or k.checkpoint is not null) as extras
-        from unnest(l.job_ids, l.positions, l.again) with ordinality as u (job_id, "position", again, place)
+        from unnest(h.job_ids[s.first:s.last], h.positions[s.first:s.last], h.again[s.first:s.last]) with ordinality as u (job_id, "position", again, place)
        cross join lateral (select type, payload, content_type, max_attempts, timeout_ms, headers from skiplease.job
                             where id = u.job_id and u."position" / ${POSITIONS_OF_A_DRAW} <> all($15::int8[]) offset 0) j
         left join lateral (select checkpoint from skiplease.progress p where p.job_id = u.job_id and u.again offset 0) k on true
