@@ -17,9 +17,6 @@ const CLAIM_SLOTS_MAX = 500;
 const CLAIM_QUEUES_MAX = 100;
 /** Waiting queues that one claim looks at once it has found one: some are paused, or nobody here serves them. */
 const LOOKED_AT_MAX = 1_000;
-/** Where more queues wait than full leases fit into a claim, each is asked for so many jobs at first, twice as many while it has them. */
-const CROWD = 4;
-const APPETITE_MIN = 20;
 /**
  * How often claims look back to the trailing marks: twice a second, or less so that no more than a twentieth of the time
  * goes into it, but never later than the maximum. With the claim itself, what was committed below a mark waits two seconds.
@@ -55,7 +52,7 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #ambiguous: () => void;
   readonly #meanBytes = new Map<number, number>();
-  /** How many jobs to ask of a queue among many, where that is more than the least. */
+  /** Queues that gave all that was asked of them, and how many jobs to ask of them next: more than their even share. */
   readonly #appetite = new Map<number, number>();
   #running: Promise<void> | undefined;
   #again = false;
@@ -159,7 +156,7 @@ export class Dispatcher {
   /** Slots for every session that has room, round by round: each session gets a slot of its next queue in turn. */
   #gather(waiting: QueueSettings[]): Want[] {
     const wants = new Map<number, Want>();
-    const crowded = waiting.length > CROWD;
+    const share = Math.ceil(CLAIM_JOBS_MAX / waiting.length);
     const sessions = [...this.#sessionsInTurn(waiting)];
     const nowMs = this.#clock.nowMs();
     let topUpMs = Infinity;
@@ -174,8 +171,8 @@ export class Dispatcher {
           topUpMs = Math.min(topUpMs, session.topUpDueMs ?? Infinity);
           continue;
         }
-        const appetite = crowded ? this.#appetite.get(queue.id) ?? APPETITE_MIN : Infinity;
-        const slot = this.#slot(session, queue, Math.min(CLAIM_JOBS_MAX - jobs, appetite));
+        const asked = Math.max(share, this.#appetite.get(queue.id) ?? 0);
+        const slot = this.#slot(session, queue, Math.min(CLAIM_JOBS_MAX - jobs, asked));
         session.lastQueueId = queue.id;
         let want = wants.get(queue.id);
         if (want === undefined) {
@@ -283,7 +280,7 @@ export class Dispatcher {
     if (short) {
       this.#appetite.delete(queueId);
     } else {
-      this.#appetite.set(queueId, Math.min(LEASE_JOBS_MAX, Math.max(APPETITE_MIN, asked) * 2));
+      this.#appetite.set(queueId, Math.min(LEASE_JOBS_MAX, 2 * asked));
     }
   }
 
