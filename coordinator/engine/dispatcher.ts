@@ -15,6 +15,8 @@ import type { QueueSettings } from '../types.ts';
 const CLAIM_JOBS_MAX = 2_000;
 const CLAIM_SLOTS_MAX = 500;
 const CLAIM_QUEUES_MAX = 100;
+/** So many take turns with full leases; of more, each is asked for its even share of a claim. */
+const FEW_QUEUES = 16;
 /** Waiting queues that one claim looks at once it has found one: some are paused, or nobody here serves them. */
 const LOOKED_AT_MAX = 1_000;
 /**
@@ -24,6 +26,8 @@ const LOOKED_AT_MAX = 1_000;
 const LOOK_BACK_MS = 500;
 const LOOK_BACK_MS_MAX = 1_500;
 const LOOK_BACK_COST_FACTOR = 20;
+/** Where a claim only looks back it expects nothing, or a few that came late. */
+const LOOK_BACK_JOBS = 50;
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1_000;
 /** Weight of the newest claim in the running mean of a queue's job size. */
@@ -156,7 +160,8 @@ export class Dispatcher {
   /** Slots for every session that has room, round by round: each session gets a slot of its next queue in turn. */
   #gather(waiting: QueueSettings[]): Want[] {
     const wants = new Map<number, Want>();
-    const share = Math.ceil(CLAIM_JOBS_MAX / waiting.length);
+    const awaited = waiting.filter(({ id }) => this.#levels.awaits(id)).length;
+    const evenShare = awaited <= FEW_QUEUES ? Infinity : Math.ceil(CLAIM_JOBS_MAX / awaited);
     const sessions = [...this.#sessionsInTurn(waiting)];
     const nowMs = this.#clock.nowMs();
     let topUpMs = Infinity;
@@ -171,6 +176,7 @@ export class Dispatcher {
           topUpMs = Math.min(topUpMs, session.topUpDueMs ?? Infinity);
           continue;
         }
+        const share = this.#levels.awaits(queue.id) ? evenShare : LOOK_BACK_JOBS;
         const asked = Math.max(share, this.#appetite.get(queue.id) ?? 0);
         const slot = this.#slot(session, queue, Math.min(CLAIM_JOBS_MAX - jobs, asked));
         session.lastQueueId = queue.id;

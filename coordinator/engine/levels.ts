@@ -46,6 +46,11 @@ export class Levels {
     return this.#waiting;
   }
 
+  /** Something is known, or thought, to wait in it: it is not only looked back at. */
+  awaits(queueId: number): boolean {
+    return this.#queues.get(queueId)?.some(({ waiting }) => waiting) ?? false;
+  }
+
   /** Waiting queues in turn: each that is visited goes to the end of the line. */
   *inTurn(): Generator<number> {
     yield* turn(this.#waiting, this.#waiting.size);
