@@ -23,4 +23,5 @@ USER 1000
 EXPOSE 7420 7421
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
     CMD ["node", "-e", "fetch('http://127.0.0.1:7421/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "coordinator/main.ts"]
+# As npm start has it: a young generation of 8 MB keeps a flood below 300 MB of memory, at no cost in time.
+CMD ["node", "--max-semi-space-size=8", "coordinator/main.ts"]

@@ -13,6 +13,8 @@ import type { NewJob } from '../types.ts';
 
 /** Jobs that one flush commits together. */
 const FLUSH_JOBS_MAX = 5_000;
+/** While PostgreSQL works on one flush of a flood, the next is made and sent: it stands in line on the same connection. */
+const FLUSHES_MAX = 2;
 /** What a client that was turned away waits before it tries again: milliseconds. */
 const RETRY_AFTER_MS = 250;
 
@@ -50,7 +52,7 @@ export class Submitter {
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#submitted = deps.submitted;
-    this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
+    this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length, FLUSHES_MAX);
   }
 
   /** The next flush is not full yet. */

@@ -73,6 +73,7 @@ export interface Settlement {
 }
 
 function parameters({ leases, rows, finishedLeaseIds }: Settlement): unknown[] {
+  const results = rows.some(({ result }) => result !== null);
   return [
     int8Array(leases.map(({ leaseId }) => leaseId)),
     int8Array(leases.map(({ secret }) => secret)),
@@ -81,8 +82,9 @@ function parameters({ leases, rows, finishedLeaseIds }: Settlement): unknown[] {
     uuidArray(rows.map(({ jobId }) => jobId)),
     int8Array(rows.map(({ leaseId }) => leaseId)),
     int2Array(rows.map(({ attempt }) => attempt)),
-    textArray(rows.map(({ resultType }) => resultType)),
-    byteaArray(rows.map(({ result }) => result)),
+    // With no result at all, unnest() fills up with nulls.
+    textArray(results ? rows.map(({ resultType }) => resultType) : []),
+    byteaArray(results ? rows.map(({ result }) => result) : []),
     int8Array(finishedLeaseIds),
   ];
 }

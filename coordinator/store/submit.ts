@@ -32,22 +32,24 @@ export const INPUT = `drawn as materialized (select nextval('skiplease.position'
   )`;
 
 export function jobParameters(rows: SubmitRow[]): unknown[] {
-  const some = (pick: (job: NewJob) => unknown) => rows.some(({ job }) => pick(job) !== null);
-  const nulls = rows.map(() => null);
-  // Columns that nobody uses go as one short array of nulls.
   return [
     uuidArray(rows.map(({ job }) => job.id)),
     int4Array(rows.map(({ queueId }) => queueId)),
     textArray(rows.map(({ job }) => job.type)),
     byteaArray(rows.map(({ job }) => job.payload)),
-    textArray(rows.map(({ job }) => job.contentType)),
+    textArray(ifAny(rows.map(({ job }) => job.contentType))),
     int2Array(rows.map(({ job }) => job.priority)),
-    timestampArray(rows.map(({ job }) => job.runAtMs)),
-    int2Array(rows.map(({ job }) => job.maxAttempts)),
-    int8Array(rows.map(({ job }) => job.timeoutMs)),
-    textArray(some((job) => job.headers) ? rows.map(({ job }) => job.headers) : nulls),
-    some((job) => job.originId) ? rows.map(({ job }) => job.originId) : nulls,
+    timestampArray(ifAny(rows.map(({ job }) => job.runAtMs))),
+    int2Array(ifAny(rows.map(({ job }) => job.maxAttempts))),
+    int8Array(ifAny(rows.map(({ job }) => job.timeoutMs))),
+    textArray(ifAny(rows.map(({ job }) => job.headers))),
+    ifAny(rows.map(({ job }) => job.originId)),
   ];
+}
+
+/** A column that no row uses goes as an empty array: unnest() fills up with nulls. */
+function ifAny<Value>(column: (Value | null)[]): (Value | null)[] {
+  return column.some((value) => value !== null) ? column : [];
 }
 
 /**

@@ -1,6 +1,9 @@
-import { startScript, type TestProcess } from './processes.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { startProcess, type TestProcess } from './processes.ts';
 
 const MAIN = new URL('../../coordinator/main.ts', import.meta.url).pathname;
+/** What `npm start` gives to Node. */
+const NODE_FLAGS = packageJson.scripts.start.split(' ').filter((word) => word.startsWith('--'));
 
 /** A first start with an embedded database runs initdb and the migrations, perhaps beside other tests. */
 const READY_DEADLINE_MS = 60_000;
@@ -30,11 +33,14 @@ export async function startCoordinator(options: {
   databaseUrl?: string;
   environment?: Record<string, string>;
 }): Promise<TestCoordinator> {
-  const running = await startScript(MAIN, [], {
-    DATABASE_URL: options.databaseUrl ?? '',
-    SKIPLEASE_GRPC_ADDRESS: '127.0.0.1:0',
-    SKIPLEASE_HTTP_ADDRESS: '127.0.0.1:0',
-    ...options.environment,
+  const running = await startProcess(process.execPath, [...NODE_FLAGS, MAIN], {
+    env: {
+      ...process.env,
+      DATABASE_URL: options.databaseUrl ?? '',
+      SKIPLEASE_GRPC_ADDRESS: '127.0.0.1:0',
+      SKIPLEASE_HTTP_ADDRESS: '127.0.0.1:0',
+      ...options.environment,
+    },
   });
   try {
     const line = await running.line((text) => parse(text)?.event === 'ready', READY_DEADLINE_MS, 'the coordinator to be ready');
