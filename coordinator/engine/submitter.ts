@@ -13,8 +13,6 @@ import type { NewJob } from '../types.ts';
 
 /** Jobs that one flush commits together. */
 const FLUSH_JOBS_MAX = 5_000;
-/** While PostgreSQL works on one flush of a flood, the next is made and sent: it stands in line on the same connection. */
-const FLUSHES_MAX = 2;
 /** What a client that was turned away waits before it tries again: milliseconds. */
 const RETRY_AFTER_MS = 250;
 
@@ -42,6 +40,9 @@ export class Submitter {
   readonly #submitted: (submitted: Submitted) => void;
   readonly #batcher: Batcher<Caller>;
   #waitingBytes = 0;
+  /** Submits that wait for their queues to be looked up, and the last of them. */
+  #lookups = 0;
+  #lastLookup: Promise<unknown> = Promise.resolve();
 
   constructor(deps: {
     store: Store; queues: QueueCache; handOff: HandOff; metrics: Metrics; clock: Clock; submitted: (submitted: Submitted) => void;
@@ -52,7 +53,7 @@ export class Submitter {
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#submitted = deps.submitted;
-    this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length, FLUSHES_MAX);
+    this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
   }
 
   /** The next flush is not full yet. */
@@ -66,11 +67,31 @@ export class Submitter {
       throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_SUBMITS_WAITING',
         'More submits wait for their commit than this coordinator holds. Send it again a little later.', { retryAfterMs: RETRY_AFTER_MS });
     }
-    const rows = this.#queues.knownRows(jobs) ?? (await this.#queues.rows(jobs));
     this.#waitingBytes += bytes;
+    const known = this.#lookups === 0 ? this.#queues.knownRows(jobs) : undefined;
     return new Promise((resolve, reject) => {
-      this.#batcher.add({ rows, bytes, resolve, reject });
+      const add = (rows: SubmitRow[]) => this.#batcher.add({ rows, bytes, resolve, reject });
+      if (known !== undefined) {
+        add(known);
+      } else {
+        this.#lookUp(jobs, add).catch((error: unknown) => {
+          this.#waitingBytes -= bytes;
+          reject(error as Error);
+        });
+      }
     });
+  }
+
+  /** In the order of the calls: who must look up a queue holds up those who come after, or a stream's chunks would overtake each other. */
+  async #lookUp(jobs: NewJob[], add: (rows: SubmitRow[]) => void): Promise<void> {
+    this.#lookups += 1;
+    const rows = this.#lastLookup.then(() => this.#queues.rows(jobs));
+    this.#lastLookup = rows.catch(() => {});
+    try {
+      add(await rows);
+    } finally {
+      this.#lookups -= 1;
+    }
   }
 
   /** Resolves when every submit so far is answered. */

@@ -17,14 +17,13 @@ const POSTGRES_VERSION_MIN = 150_000;
 const PINNED_PLANS = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_bitmapscan', 'enable_material', 'enable_memoize', 'jit'];
 
 /** Opens a connection directly to PostgreSQL, 15 or newer, and checks that it is what we can work with. */
-export async function connect(databaseUrl: string, purpose: string, timeouts: 'short' | 'none' = 'short', pipeline = false): Promise<pg.Client> {
+export async function connect(databaseUrl: string, purpose: string, timeouts: 'short' | 'none' = 'short'): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: databaseUrl,
     application_name: `skiplease ${purpose}`,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    pipeline,
     ...(timeouts === 'short' ? { query_timeout: QUERY_TIMEOUT_MS } : {}),
   });
   // Without a listener a connection that breaks while idle would end the process; its next use reports it.
@@ -49,8 +48,8 @@ export async function connect(databaseUrl: string, purpose: string, timeouts: 's
 }
 
 /** A connection for the hot statements: prepared, with pinned plans. */
-export async function connectHot(databaseUrl: string, purpose: string, pipeline = false): Promise<pg.Client> {
-  const client = await connect(databaseUrl, purpose, 'short', pipeline);
+export async function connectHot(databaseUrl: string, purpose: string): Promise<pg.Client> {
+  const client = await connect(databaseUrl, purpose);
   try {
     await client.query([...PINNED_PLANS.map((name) => `set ${name} = off`), 'set plan_cache_mode = force_generic_plan'].join(';'));
     return client;

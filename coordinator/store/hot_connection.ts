@@ -28,22 +28,17 @@ export class HotConnection {
   /** What #client resolved to. */
   #open: pg.Client | undefined;
   #turn: Promise<void> = Promise.resolve();
-  /** Statements that are on their way side by side. */
-  readonly #inPipeline = new Set<Promise<Row[]>>();
-  readonly #pipeline: boolean;
   #closed = false;
 
-  /** With `pipeline`, a statement is sent while the one before it runs; PostgreSQL takes them in that order. */
-  constructor(databaseUrl: string, purpose: string, observe: StatementObserver, pipeline = false) {
+  constructor(databaseUrl: string, purpose: string, observe: StatementObserver) {
     this.#databaseUrl = databaseUrl;
     this.#purpose = purpose;
     this.#observe = observe;
-    this.#pipeline = pipeline;
   }
 
   /** Runs one statement as a transaction of its own. */
   run(statement: Statement, values: unknown[]): Promise<Row[]> {
-    return this.#pipeline ? this.#runInPipeline(statement, values) : this.#inTurn(() => this.#run(statement, values));
+    return this.#inTurn(() => this.#run(statement, values));
   }
 
   /** Runs `work` between BEGIN and COMMIT; rolls back when it throws. A failed COMMIT is ambiguous and reported as such. */
@@ -62,21 +57,12 @@ export class HotConnection {
     const before = this.#turn;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = promise;
-    await Promise.allSettled([before, ...this.#inPipeline]);
+    await before;
     try {
       return await work();
     } finally {
       resolve();
     }
-  }
-
-  /** After the transactions that were asked for before it, and beside other statements. */
-  #runInPipeline(statement: Statement, values: unknown[]): Promise<Row[]> {
-    const running = this.#turn.then(() => this.#run(statement, values));
-    this.#inPipeline.add(running);
-    const done = () => void this.#inPipeline.delete(running);
-    running.then(done, done);
-    return running;
   }
 
   async #run(statement: Statement, values: unknown[]): Promise<Row[]> {
@@ -127,7 +113,7 @@ export class HotConnection {
 
   async #connect(): Promise<pg.Client> {
     try {
-      const client = await connectHot(this.#databaseUrl, this.#purpose, this.#pipeline);
+      const client = await connectHot(this.#databaseUrl, this.#purpose);
       client.on('end', () => this.#drop(client));
       client.on('error', () => this.#drop(client));
       this.#open = client;

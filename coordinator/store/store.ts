@@ -51,7 +51,7 @@ export class Store {
     this.#databaseUrl = databaseUrl;
     this.log = log;
     const connection = (purpose: string) => new HotConnection(databaseUrl, purpose, observe);
-    this.#submit = new HotConnection(databaseUrl, 'submit', observe, true);
+    this.#submit = connection('submit');
     this.#claim = connection('claim');
     this.#settle = connection('settle');
     this.#mend = connection('mend');

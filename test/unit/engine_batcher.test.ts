@@ -89,35 +89,3 @@ test('idle() comes back under a load that never ends', async (t) => {
   await batcher.idle();
   t.pass();
 });
-
-test('two flights: the next begins beside the first once half a flush waits, and idle() waits for both', async (t) => {
-  const flushes: number[][] = [];
-  const releases: (() => void)[] = [];
-  const batcher = new Batcher<number>((items) => {
-    flushes.push(items);
-    return new Promise((resolve) => {
-      releases.push(resolve);
-    });
-  }, 10, (item) => item, 2);
-  const nextTurn = () => new Promise(setImmediate);
-  batcher.add(1);
-  await nextTurn();
-  batcher.add(4);
-  t.deepEqual(flushes, [[1]], 'a little waits for its turn');
-  batcher.add(1);
-  t.deepEqual(flushes, [[1], [4, 1]]);
-  batcher.add(9);
-  t.deepEqual(flushes, [[1], [4, 1]], 'two at most');
-  let idle = false;
-  const all = batcher.idle().then(() => (idle = true));
-  // The second ends first: what waits goes out beside the first, which is still under way.
-  releases[1]!();
-  await nextTurn();
-  t.deepEqual(flushes, [[1], [4, 1], [9]]);
-  releases[2]!();
-  await nextTurn();
-  t.false(idle);
-  releases[0]!();
-  await within(all, 1_000, 'idle');
-  t.is(batcher.waitingWeight, 0);
-});

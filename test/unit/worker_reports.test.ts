@@ -130,6 +130,17 @@ test('outcomes that are known together go in one report for each lease; while fo
   await stop();
 });
 
+test('many small leases are reported side by side, and none waits for the receipts of another', async (t) => {
+  const { stream, stop } = await connected(t, { handlers: { quick: () => undefined }, concurrency: 1_000 });
+  const tokens = Array.from({ length: 100 }, (_, index) => `${index + 1}.aa`);
+  for (const token of tokens) stream.lease(token, [leasedJob(`of ${token}`, { type: 'quick' })]);
+  const reports = [];
+  while (reports.length < tokens.length) reports.push(await stream.take('report'));
+  t.deepEqual(reports.map(({ token }) => token), tokens);
+  for (const report of reports) stream.receipt(report, ACCEPTED);
+  await stop();
+});
+
 test('reports are cut by what the coordinator takes in one message', async (t) => {
   const limits = { receiveBytesMax: 300_000, payloadBytesMax: 1, resultBytesMax: 100_000, checkpointBytesMax: 1, reportOutcomesMax: 5 };
   const { stream, stop } = await connected(

@@ -24,7 +24,7 @@ export class Receipts {
       const job = this.#leases.find(receipt.token, jobReceipt.jobId);
       if (job?.phase === 'answered') this.#settle(job, jobReceipt);
     }
-    this.#reporter.answered();
+    this.#reporter.answered(receipt.token);
   }
 
   #settle(job: HeldJob, { status, message }: JobReceipt): void {

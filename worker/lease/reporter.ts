@@ -5,8 +5,11 @@ import type { HeldLeases } from './held_leases.ts';
 import { failedOutcome, outcomeBytes } from './outcome_wire.ts';
 import type { ProgressOutbox } from './progress_outbox.ts';
 
-/** Reports that may wait for their receipt. While they do, outcomes gather: a busy coordinator gets larger reports. */
-const unansweredReportsMax = 4;
+/** Reports of one lease that may wait for their receipts. While they do, outcomes gather: a busy coordinator gets larger reports. */
+const unansweredOfLeaseMax = 4;
+
+/** The same for all leases together: many small ones travel side by side, and are committed together. */
+const unansweredMax = 256;
 
 /** What a report's message may hold beside its outcomes. */
 const messageSlackBytes = 4_096;
@@ -23,7 +26,9 @@ export class Reporter {
   readonly #progress: ProgressOutbox;
   #pending = new Map<string, HeldJob[]>();
   #session: Session | undefined;
-  #unanswered = 0;
+  /** By token. */
+  #unanswered = new Map<string, number>();
+  #unansweredInAll = 0;
   #scheduled = false;
 
   constructor(leases: HeldLeases, progress: ProgressOutbox) {
@@ -42,7 +47,8 @@ export class Reporter {
   /** A new stream: what has no receipt is reported again. */
   attach(session: Session): void {
     this.#session = session;
-    this.#unanswered = 0;
+    this.#unanswered = new Map();
+    this.#unansweredInAll = 0;
     this.#pending = new Map();
     for (const job of this.#leases.answered()) this.add(job);
   }
@@ -52,8 +58,12 @@ export class Reporter {
   }
 
   /** A report has its receipt. */
-  answered(): void {
-    this.#unanswered = Math.max(0, this.#unanswered - 1);
+  answered(token: string): void {
+    const left = (this.#unanswered.get(token) ?? 0) - 1;
+    if (left < 0) return;
+    if (left === 0) this.#unanswered.delete(token);
+    else this.#unanswered.set(token, left);
+    this.#unansweredInAll -= 1;
     this.#schedule();
   }
 
@@ -73,11 +83,11 @@ export class Reporter {
 
   #flush(): void {
     for (const [token, jobs] of this.#pending) {
-      while (jobs.length > 0) {
-        if (this.#session?.writer.writable !== true || this.#unanswered >= unansweredReportsMax) return;
+      while (jobs.length > 0 && (this.#unanswered.get(token) ?? 0) < unansweredOfLeaseMax) {
+        if (this.#session?.writer.writable !== true || this.#unansweredInAll >= unansweredMax) return;
         this.#send(this.#session, token, jobs);
       }
-      this.#pending.delete(token);
+      if (jobs.length === 0) this.#pending.delete(token);
     }
   }
 
@@ -101,7 +111,8 @@ export class Reporter {
     }
     jobs.splice(0, taken);
     if (outcomes.length === 0) return;
-    this.#unanswered += 1;
+    this.#unanswered.set(token, (this.#unanswered.get(token) ?? 0) + 1);
+    this.#unansweredInAll += 1;
     session.writer.write({ $case: 'report', value: { token, outcomes } });
   }
 }
