@@ -74,9 +74,9 @@ export class Submitter {
       if (known !== undefined) {
         add(known);
       } else {
-        this.#lookUp(jobs, add).catch((error: unknown) => {
+        this.#lookUp(jobs, add).catch((error: Error) => {
           this.#waitingBytes -= bytes;
-          reject(error as Error);
+          reject(error);
         });
       }
     });
