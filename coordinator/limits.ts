@@ -25,5 +25,3 @@ export const LEASE_JOBS_MAX = 1_000;
 export const POSITIONS_OF_A_DRAW = 16_384;
 /** Scheduled jobs that one statement makes ready. */
 export const PROMOTE_JOBS_MAX = 2_000;
-/** What a job weighs besides payload and headers: bytes, as skiplease.job_bytes() has it. */
-export const JOB_BYTES_OVERHEAD = 384;

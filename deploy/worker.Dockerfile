@@ -16,7 +16,7 @@ ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY --from=packages /app/node_modules node_modules
-COPY proto/gen proto/gen
+COPY proto proto
 COPY worker worker
 # By number, which Kubernetes can check: the user node of the image.
 USER 1000

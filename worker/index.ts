@@ -10,7 +10,8 @@ export { AbortReason, JobCancelledError, JobTimeoutError, LeaseLostError, Worker
 export { SkipleaseError } from './skiplease_error.ts';
 export type { FieldViolation } from './skiplease_error.ts';
 export { JobClient } from './client/job_client.ts';
-export type { CancelResult, JobClientOptions, RetryResult, SubmittedJob } from './client/job_client.ts';
+export type { CancelResult, JobClientOptions, RetryResult } from './client/job_client.ts';
+export type { SubmittedJob } from './client/submit_line.ts';
 export { newJobId } from './job_id.ts';
 export type { NewJob } from './new_job.ts';
 export type { AttemptSnapshot, JobSnapshot, JobStateName } from './client/job_snapshot.ts';

@@ -11,10 +11,8 @@ import type { Subscribers } from './subscribers.ts';
 import { newSecret } from './token.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
+import { jobBytes } from '../job_bytes.ts';
 import { LEASE_JOBS_MAX } from '../limits.ts';
-
-/** What a job weighs besides payload and headers: as skiplease.job_bytes() has it. */
-const JOB_BYTES_OVERHEAD = 384;
 
 interface PlannedSlot extends HandOffSlot {
   session: Session;
@@ -160,7 +158,7 @@ export class HandOff {
       const bytes: number[] = [];
       let total = 0;
       while (bytes.length < jobs && next + bytes.length < rows.length) {
-        const weight = jobBytes(rows[next + bytes.length]!);
+        const weight = jobBytes(rows[next + bytes.length]!.job);
         if (total + weight > bytesMax && !(bytes.length === 0 && session.heldJobs === 0)) {
           break;
         }
@@ -217,8 +215,4 @@ function granted(job: NewJob, bytes: number): GrantedJob {
     id: job.id, type: job.type, payload: job.payload, contentType: job.contentType, attempt: 1, maxAttempts: job.maxAttempts,
     timeoutMs: job.timeoutMs, headers: job.headers, checkpoint: null, priority: job.priority, bytes,
   };
-}
-
-function jobBytes({ job }: SubmitRow): number {
-  return JOB_BYTES_OVERHEAD + job.payload.length + (job.headers === null ? 0 : Buffer.byteLength(job.headers));
 }

@@ -52,8 +52,8 @@ export class Levels {
   }
 
   /** Waiting queues in turn: each that is visited goes to the end of the line. */
-  *inTurn(): Generator<number> {
-    yield* turn(this.#waiting, this.#waiting.size);
+  inTurn(): Iterable<number> {
+    return turn(this.#waiting, this.#waiting.size);
   }
 
   /** Jobs became ready at this position or above: committed just now, here or elsewhere. */

@@ -1,6 +1,6 @@
+import { BufferReader } from '../../proto/buffer_reader.ts';
 import { JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
-import { BufferReader } from './buffer_reader.ts';
 
 const NO_HEADERS: Record<string, string> = Object.freeze({});
 

@@ -1,7 +1,7 @@
 import type { BinaryReader } from '@bufbuild/protobuf/wire';
+import { BufferReader } from '../../proto/buffer_reader.ts';
 import { JobOutcome, LeaseRequest } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { Report } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { BufferReader } from './buffer_reader.ts';
 
 /** What most jobs come to; nobody may change it. */
 const PLAIN_SUCCESS: JobOutcome['outcome'] = Object.freeze({ $case: 'succeeded' as const, value: Object.freeze({ result: undefined }) });

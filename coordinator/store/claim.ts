@@ -1,5 +1,5 @@
-import { int2Array, int4Array, int8Array, uuidArray } from './binary.ts';
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
+import { int2Array, int4Array, int8Array, uuidArray } from './binary.ts';
 import type { HotConnection, Row, Statement } from './hot_connection.ts';
 import type { LentJobs } from './recent_jobs.ts';
 
@@ -287,6 +287,6 @@ function list(text: string): string[] {
 }
 
 /** PostgreSQL's text form of bytea: \x and hex digits. */
-export function bytea(text: string): Buffer {
+function bytea(text: string): Buffer {
   return Buffer.from(text.slice(2), 'hex');
 }

@@ -50,7 +50,7 @@ const HAND_OFF: Statement = {
     select q.id from skiplease.queue q
      where q.id = any($12::int4[]) and not q.paused and q.id not in (select queue_id from before)
   ),
-  clock as materialized (select skiplease.now() as now, $16::int4 as handed, (select array_agg(id) from open) as open),
+  decision as materialized (select skiplease.now() as now, $16::int4 as handed, (select array_agg(id) from open) as open),
   inserted as (
     insert into skiplease.job (id, "position", queue_id, max_attempts, priority, timeout_ms, run_at, origin_id, type,
                                content_type, headers, payload)
@@ -59,23 +59,23 @@ const HAND_OFF: Statement = {
   ),
   granted as (
     insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled)
-    select nextval('skiplease.lease_id'), s.secret, s.queue_id, $17::uuid, s.session_id, c.now, ($1::uuid[])[s.first:s.last],
+    select nextval('skiplease.lease_id'), s.secret, s.queue_id, $17::uuid, s.session_id, d.now, ($1::uuid[])[s.first:s.last],
            array_fill(1::int2, array[s.last - s.first + 1]), ($6::int2[])[s.first:s.last],
            repeat('0', s.last - s.first + 1)::varbit
       from unnest($18::int4[], $19::int4[], $20::int4[], $21::uuid[], $22::int8[]) as s (queue_id, first, last, session_id, secret),
-           clock c
-     where s.queue_id = any(c.open)
+           decision d
+     where s.queue_id = any(d.open)
     returning id, secret
   ),
   rest as (
-    select i.*, c.now from clock c
+    select i.*, d.now from decision d
      cross join lateral (
        select id, "position", queue_id, priority, run_at, skiplease.job_bytes(payload, headers::jsonb) as bytes
          from input
-        where ordinal > c.handed or queue_id <> all(coalesce(c.open, '{}'))
+        where ordinal > d.handed or queue_id <> all(coalesce(d.open, '{}'))
      ) i
      -- Nothing to look at where everything was handed off.
-     where c.handed < cardinality($1::uuid[]) or not c.open @> $12::int4[] or c.open is null
+     where d.handed < cardinality($1::uuid[]) or not d.open @> $12::int4[] or d.open is null
   ),
   waiting as (
     insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)

@@ -1,11 +1,12 @@
-import { JOB_BYTES_OVERHEAD, POSITIONS_OF_A_DRAW } from '../limits.ts';
+import { jobBytes } from '../job_bytes.ts';
+import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import type { NewJob } from '../types.ts';
 import type { SubmitRow } from './submit.ts';
 
 /** Smaller submits are not worth a place: each draw makes a claim look a little longer. */
 const JOBS_MIN = 50;
 const DRAWS_MAX = 64;
-/** Together, as skiplease.job_bytes() weighs them. */
+/** Together, as jobBytes() weighs them. */
 const BYTES_MAX = 32 * 1024 * 1024;
 /** How long jobs that nobody here claims are kept: between once and twice this, in milliseconds. */
 const KEEP_MS = 5_000;
@@ -14,7 +15,7 @@ const KEEP_MS = 5_000;
 interface Draw {
   rows: readonly SubmitRow[];
   bytes: number;
-  /** How many were not claimed here yet. */
+  /** How many of those that went into ready were not claimed here yet. */
   left: number;
 }
 
@@ -46,12 +47,13 @@ export class RecentJobs {
   /** The rows of one statement, in its order: row `i` of those that are ready has position `draw × POSITIONS_OF_A_DRAW + i + 1`. */
   keep(draw: number, rows: readonly SubmitRow[]): void {
     this.#turn();
-    if (rows.length < JOBS_MIN || this.#young.size + this.#old.size >= DRAWS_MAX || this.#bytes >= BYTES_MAX) {
+    const left = rows.filter(({ job }) => job.runAtMs === null).length;
+    if (left < JOBS_MIN || this.#young.size + this.#old.size >= DRAWS_MAX || this.#bytes >= BYTES_MAX) {
       return;
     }
-    const bytes = rows.reduce((sum, { job }) => sum + JOB_BYTES_OVERHEAD + job.payload.length + (job.headers?.length ?? 0), 0);
+    const bytes = rows.reduce((sum, { job }) => sum + jobBytes(job), 0);
     this.#bytes += bytes;
-    this.#young.set(draw, { rows, bytes, left: rows.length });
+    this.#young.set(draw, { rows, bytes, left });
   }
 
   lend(): LentJobs {

@@ -56,10 +56,12 @@ test('submits at once share a message, and one that is refused has an answer of 
   const jobs: NewJob[] = Array.from({ length: 50 }, (_, n) => ({ queue: 'at-once', type: 'work', payload: { n } }));
   const first = await client.submit({ id: newJobId(), ...jobs[0]! });
   const results = await Promise.allSettled([
-    ...jobs.map((job) => client.submit(job)), client.submit({ queue: 'bad name!', type: 'work' }), client.submit({ ...jobs[0]!, id: first.id }),
+    ...jobs.map((job) => client.submit(job)), client.submit({ queue: 'at-once', type: 'work', priority: 1.5 }),
+    client.submit({ queue: 'bad name!', type: 'work' }), client.submit({ ...jobs[0]!, id: first.id }),
   ]);
-  const [bad, again] = results.slice(-2);
+  const [unwritable, bad, again] = results.slice(-3);
   t.true(results.slice(0, 50).every((result) => result.status === 'fulfilled' && !result.value.existing));
+  t.like((unwritable as PromiseRejectedResult).reason as SkipleaseError, { code: 'INVALID_ARGUMENT', message: 'a job cannot be written: invalid int32: 1.5' });
   t.like((bad as PromiseRejectedResult).reason as SkipleaseError, { code: 'INVALID_ARGUMENT' });
   t.is(((bad as PromiseRejectedResult).reason as SkipleaseError).fieldViolations[0]!.field, 'job.queue');
   t.deepEqual((again as PromiseFulfilledResult<unknown>).value, { id: first.id, existing: true });
@@ -81,9 +83,15 @@ test('a coordinator that says nothing is given up, and the next one has the job'
   // Nobody is left waiting either when the client is closed first.
   proxy.freeze(true);
   const lonely = new JobClient({ addresses: [proxy.address] });
-  const submitted = lonely.submit({ queue: 'silence', type: 'late' });
+  const submitted: Promise<unknown>[] = [];
+  // More than may be on the way at once: some wait for room, and some have not been taken up yet.
+  for (let turn = 0; turn < 8; turn += 1) {
+    submitted.push(lonely.submit({ queue: 'silence', type: 'late' }));
+    await new Promise(setImmediate);
+  }
+  submitted.push(lonely.submit({ queue: 'silence', type: 'late' }));
   lonely.close();
-  await t.throwsAsync(submitted, { instanceOf: SkipleaseError, code: 'CANCELLED' });
+  for (const each of submitted) await t.throwsAsync(each, { instanceOf: SkipleaseError, code: 'CANCELLED' });
 });
 
 test('many jobs go in chunks, and come back in their order', async (t) => {

@@ -68,26 +68,17 @@ export class ChunkStream {
     return this.#inFlight.size === 0;
   }
 
-  /** Waits for room, then sends; resolves to the chunk's number. Rejects once the stream has failed for good. */
+  /**
+   * Waits for room, then sends; resolves to the chunk's number. Rejects once the stream has failed for good, and with
+   * INVALID_ARGUMENT when a job has no form on the wire (a priority of 1.5): then nothing was sent.
+   */
   async send(jobs: JobSpec[]): Promise<number> {
     await this.#until(() => this.#inFlight.size < this.#inFlightMax);
     const chunk = ++this.#chunks;
-    const flight = { chunk, jobIds: jobs.map((job) => job.id), message: this.#written(chunk, jobs), tries: 1 };
+    const flight = { chunk, jobIds: jobs.map((job) => job.id), message: written(chunk, jobs), tries: 1 };
     this.#inFlight.set(chunk, flight);
     this.#write(flight);
     return chunk;
-  }
-
-  /** A job that has no form on the wire (a priority of 1.5) is the caller's mistake, and ends the stream. */
-  #written(chunk: number, jobs: JobSpec[]): Buffer {
-    try {
-      return writeChunk({ chunk, jobs });
-    } catch (cause) {
-      const message = `a job cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`;
-      const error = new SkipleaseError(codes.INVALID_ARGUMENT, message, [], { cause });
-      this.#fail(error);
-      throw error;
-    }
   }
 
   /** Resolves when every chunk is acknowledged. */
@@ -136,7 +127,7 @@ export class ChunkStream {
     try {
       this.#onAcknowledged({ chunk, jobIds: flight.jobIds, existingJobIds, error });
     } catch (thrown) {
-      this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      this.fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
     }
     this.#wake();
   }
@@ -157,7 +148,7 @@ export class ChunkStream {
     const error = SkipleaseError.fromStatus(ended);
     this.#failures += 1;
     if (!isPassing(error) || this.#failures >= this.#coordinators.triesMax) {
-      this.#fail(error);
+      this.fail(error);
       return;
     }
     this.#coordinators.failed(error);
@@ -177,7 +168,8 @@ export class ChunkStream {
     this.#silence = undefined;
   }
 
-  #fail(error: Error): void {
+  /** Ends it for good: whoever waits for it is told. */
+  fail(error: Error): void {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.cancel();
@@ -195,5 +187,14 @@ export class ChunkStream {
   #wake(): void {
     for (const resolve of this.#waiters) resolve();
     this.#waiters.clear();
+  }
+}
+
+function written(chunk: number, jobs: JobSpec[]): Buffer {
+  try {
+    return writeChunk({ chunk, jobs });
+  } catch (cause) {
+    const message = `a job cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new SkipleaseError(codes.INVALID_ARGUMENT, message, [], { cause });
   }
 }

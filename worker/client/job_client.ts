@@ -16,6 +16,7 @@ import type { JobSnapshot } from './job_snapshot.ts';
 import { specFrom } from '../new_job.ts';
 import type { NewJob } from '../new_job.ts';
 import { SubmitLine } from './submit_line.ts';
+import type { SubmittedJob } from './submit_line.ts';
 import { submitStream } from './submit_stream.ts';
 import type { StreamOptions, StreamTotals } from './submit_stream.ts';
 import { watchJob } from './watch.ts';
@@ -34,12 +35,6 @@ export interface JobClientOptions {
   messageBytesMax?: number;
   /** Default: no TLS. */
   credentials?: ChannelCredentials;
-}
-
-export interface SubmittedJob {
-  id: string;
-  /** This id was submitted before; nothing was created. */
-  existing: boolean;
 }
 
 export interface CancelResult {

@@ -5,13 +5,18 @@ import { SkipleaseError } from '../skiplease_error.ts';
 import { Chunker } from './chunks.ts';
 import { ChunkStream, type ChunkAcknowledgement } from './chunk_stream.ts';
 import type { Coordinators } from './coordinators.ts';
-import type { SubmittedJob } from './job_client.ts';
 
 /** Chunks on their way at once; what is submitted meanwhile travels together in the next. */
 const CHUNKS_IN_FLIGHT = 4;
 const CHUNK_JOBS = 1_000;
 /** A stream that nobody uses is closed, so that it keeps no process alive: milliseconds. */
 const IDLE_MS = 500;
+
+export interface SubmittedJob {
+  id: string;
+  /** This id was submitted before; nothing was created. */
+  existing: boolean;
+}
 
 interface Waiter {
   spec: JobSpec;
@@ -45,10 +50,9 @@ export class SubmitLine {
   /** Submits under way fail. */
   close(): void {
     clearTimeout(this.#idleTimer);
-    this.#stream?.cancel();
     const closed = new SkipleaseError(codes.CANCELLED, 'the client was closed');
-    this.#fail(closed);
     for (const { reject } of this.#waiting.splice(0)) reject(closed);
+    this.#stream?.fail(closed);
   }
 
   async #send(): Promise<void> {
@@ -56,16 +60,22 @@ export class SubmitLine {
     clearTimeout(this.#idleTimer);
     // What else is submitted in this turn travels along.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const waiters = this.#take();
-      this.#stream ??= this.#open();
-      try {
-        this.#onWay.set(await this.#stream.send(waiters.map(({ spec }) => spec)), waiters);
-      } catch (error) {
-        for (const { reject } of waiters) reject(error);
+    while (this.#waiting.length > 0) await this.#sendTogether(this.#take());
+    this.#sending = false;
+  }
+
+  async #sendTogether(waiters: Waiter[]): Promise<void> {
+    this.#stream ??= this.#open();
+    try {
+      this.#onWay.set(await this.#stream.send(waiters.map(({ spec }) => spec)), waiters);
+    } catch (error) {
+      // A job that cannot be written takes no other with it.
+      const apart = waiters.length > 1 && error instanceof SkipleaseError && error.code === 'INVALID_ARGUMENT';
+      for (const waiter of waiters) {
+        if (apart) await this.#sendTogether([waiter]);
+        else waiter.reject(error);
       }
     }
-    this.#sending = false;
   }
 
   #open(): ChunkStream {

@@ -47,8 +47,8 @@ export async function submitStream(
   });
   const linger = new Linger(options.lingerMs ?? 20, () => {
     const chunk = chunker.take();
-    // A failure of the stream is met by the next send, or by finish.
-    if (chunk !== undefined) void stream.send(chunk).catch(() => {});
+    // The failure is met by the next send, or by finish.
+    if (chunk !== undefined) void stream.send(chunk).catch((error: Error) => stream.fail(error));
   });
   try {
     const add = (job: NewJob): JobSpec[] | undefined => {

@@ -1,7 +1,7 @@
 import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
+import { BufferReader } from '../../proto/buffer_reader.ts';
 import { LeaseResponse, WorkerServiceService } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { LeaseRequest } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { BufferReader } from './buffer_reader.ts';
 import { readLease } from './lease_reader.ts';
 import { writeReport } from './report_writer.ts';
 

@@ -5,7 +5,7 @@ const repeatedBytesMax = 32;
 
 /**
  * Reads a message that lies in a Buffer, as grpc-js hands it over: text straight from the Buffer, without a view and a
- * pass through TextDecoder for each id. Short texts (types, content types) are mostly those of the job before: one
+ * pass through TextDecoder for each id. Short texts (queues, types, content types) are mostly those of the job before: one
  * string serves them all.
  */
 export class BufferReader extends BinaryReader {
