@@ -40,6 +40,14 @@ export function specFrom(job: NewJob): JobSpec {
     maxAttempts: job.maxAttempts ?? 0,
     timeout: job.timeoutMs === undefined ? undefined : durationFromMs(job.timeoutMs),
     headers: job.headers ?? {},
+    deadline: undefined,
+    retryPolicy: undefined,
+    unique: undefined,
+    serialKey: '',
+    limitKey: '',
+    batchId: '',
+    afterJobIds: [],
+    afterPolicy: 0,
   };
 }
 

@@ -50,6 +50,16 @@ export function listedJob(row: JobRow): Job {
     progress: undefined,
     originJobId: row.originId ?? '',
     retriedAsJobId: row.retriedAsId ?? '',
+    startBy: undefined,
+    retryPolicy: undefined,
+    unique: undefined,
+    serialKey: '',
+    limitKey: '',
+    batchId: '',
+    afterJobIds: [],
+    afterPolicy: 0,
+    blockedReason: 0,
+    schedule: '',
   };
 }
 

@@ -90,7 +90,10 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
         engine.jobsCancelled(leased.map((job) => ({ ...job, reason })));
         queues.forEach((count, queue) => cancelled(queue, count));
       });
-      return { results: results.map(({ id, outcome }) => ({ jobId: id, outcome: CANCEL_OUTCOMES[outcome] })) };
+      return {
+        results: results.map(({ id, outcome }) => ({ jobId: id, outcome: CANCEL_OUTCOMES[outcome] })),
+        jobsCancelled: results.filter(({ outcome }) => outcome === 'cancelled').length,
+      };
     }),
 
     retryJobs: calls.ordinary(async ({ jobIds }) => {
@@ -103,6 +106,7 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
           const { outcome, jobId: retriedAsJobId } = byId.get(jobId)!;
           return { jobId, outcome: RETRY_OUTCOMES[outcome], retriedAsJobId: retriedAsJobId ?? '' };
         }),
+        jobsRetried: made.filter(({ outcome }) => outcome === 'retried').length,
       };
     }),
   };

@@ -28,7 +28,7 @@ export interface QueueServiceDependencies {
 export { QueueServiceService as queueServiceDefinition };
 
 /** skiplease.v1.QueueService */
-export function queueService({ engine, pool, calls }: QueueServiceDependencies): QueueServiceServer {
+export function queueService({ engine, pool, calls }: QueueServiceDependencies): Omit<QueueServiceServer, 'purgeQueue' | 'watchQueues'> {
   /** `paused` set or cleared, on every coordinator, before the answer. */
   const setPaused = async (given: string, paused: boolean) => {
     const name = checkQueueName(given);
@@ -102,6 +102,7 @@ function message(row: QueueRow, depth: QueueDepthRow, shared: readonly Condition
       ready: depth.ready,
       leased: depth.leased,
       scheduled: depth.scheduled,
+      blocked: 0,
       capped: depth.capped,
       oldestReadyAge: depth.oldestReadyAgeMs === null ? undefined : toDuration(Math.max(depth.oldestReadyAgeMs, 0)),
     },

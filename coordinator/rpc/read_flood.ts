@@ -3,6 +3,7 @@ import { JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 
 const NO_HEADERS: Record<string, string> = Object.freeze({});
+const NO_IDS: string[] = [];
 
 /**
  * StreamSubmitJobsRequest.decode, made for plain jobs: names are shared between them, and so is the object of those
@@ -31,6 +32,7 @@ function readJob(reader: BufferReader, length: number): JobSpec {
   const end = start + length;
   const job: JobSpec = {
     id: '', queue: '', type: '', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: NO_HEADERS,
+    deadline: undefined, retryPolicy: undefined, unique: undefined, serialKey: '', limitKey: '', batchId: '', afterJobIds: NO_IDS, afterPolicy: 0,
   };
   while (reader.pos < end) {
     switch (reader.uint32()) {

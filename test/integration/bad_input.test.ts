@@ -6,7 +6,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
-import { SubmitJobRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { CancelJobsRequest, ListJobsRequest, RetryJobsRequest, SubmitJobRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
@@ -179,7 +179,7 @@ attack('bad chunks on a submit stream', async (t) => {
 });
 
 attack('bad page tokens, sizes and filters', async (t) => {
-  const list = { queue: '', type: '', state: JobState.UNSPECIFIED, createdFrom: undefined, createdBefore: undefined, pageSize: 0, pageToken: '' };
+  const list = ListJobsRequest.create();
   for (const [changes, field] of [
     [{ pageToken: 'x'.repeat(10_000) }, 'page_token'], [{ pageToken: '\0' }, 'page_token'], [{ pageToken: Buffer.from('[1,2]').toString('base64url') }, 'page_token'],
     [{ pageSize: -5 }, 'page_size'], [{ pageSize: 2_147_483_647 }, 'page_size'], [{ queue: "'; drop table job; --" }, 'queue'], [{ state: -5 as JobState }, 'state'],
@@ -196,9 +196,9 @@ attack('jobs and queues that do not exist', async (t) => {
   t.like(await refused(call(rpc.jobs, 'getJob', { jobId: id })), { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
   t.like(await refused(call(rpc.queues, 'pauseQueue', { queue: 'nobody-knows-it' })), { code: status.NOT_FOUND, reason: 'QUEUE_NOT_FOUND' });
   matches(t, await refused(call(rpc.jobs, 'getJob', { jobId: '../../etc/passwd' })), { field: 'job_id' });
-  matches(t, await refused(call(rpc.jobs, 'cancelJobs', { jobIds: Array.from({ length: 1_001 }, () => id), reason: '' })), { field: 'job_ids', says: '1 to 1000' });
-  matches(t, await refused(call(rpc.jobs, 'cancelJobs', { jobIds: [id], reason: 'r'.repeat(201) })), { field: 'reason', says: 'at most 200' });
-  matches(t, await refused(call(rpc.jobs, 'retryJobs', { jobIds: [] })), { field: 'job_ids', says: '1 to 1000' });
+  matches(t, await refused(call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: Array.from({ length: 1_001 }, () => id), reason: '' }))), { field: 'job_ids', says: '1 to 1000' });
+  matches(t, await refused(call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: [id], reason: 'r'.repeat(201) }))), { field: 'reason', says: 'at most 200' });
+  matches(t, await refused(call(rpc.jobs, 'retryJobs', RetryJobsRequest.create({ jobIds: [] }))), { field: 'job_ids', says: '1 to 1000' });
 });
 
 attack('garbage bytes on both ports', async (t) => {
@@ -232,7 +232,7 @@ attack('clients that open streams and never read', async (t) => {
       stream.write({ chunk, jobs: [jobSpec({ queue: 'never-read' })] });
     }
   });
-  const { results } = await call(rpc.jobs, 'cancelJobs', { jobIds: ids, reason: '' });
+  const { results } = await call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: ids, reason: '' }));
   t.is(results.length, 20);
   for (const stream of [...watches, ...submits]) {
     stream.on('error', () => {});

@@ -1,6 +1,6 @@
 /** What a worker says of its jobs, and what it is answered: a receipt means committed, job by job. */
 import test, { type ExecutionContext } from 'ava';
-import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Lease, LeasedJob, Receipt } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { newJobId } from '../../worker/index.ts';
 import { failed, released, snoozed, succeeded, type LeaseClient } from '../support/lease_client.ts';
@@ -47,9 +47,7 @@ async function holding(t: ExecutionContext, queue: string, count: number): Promi
 }
 
 function spec(queue: string, job: Partial<JobSpec> = {}): JobSpec {
-  return {
-    id: newJobId(), queue, type: 'work', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: {}, ...job,
-  };
+  return { ...JobSpec.create({ id: newJobId(), queue, type: 'work' }), ...job };
 }
 
 test('a report that is repeated is known as a duplicate, also when its lease is gone', async (t) => {

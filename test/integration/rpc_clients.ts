@@ -2,7 +2,8 @@ import { credentials, Metadata } from '@grpc/grpc-js';
 import type { Client, ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/error_details.ts';
 import { Status } from '../../proto/gen/google/rpc/status.ts';
-import type { Job, JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
+import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import type { Job, Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { QueueServiceClient } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import { WorkerServiceClient } from '../../proto/gen/skiplease/v1/worker_service.ts';
@@ -80,9 +81,7 @@ export async function refused(promise: Promise<unknown>): Promise<Refusal> {
 }
 
 export function jobSpec(fields: Partial<JobSpec> = {}): JobSpec {
-  return {
-    id: '', queue: 'mail', type: 'send', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: {}, ...fields,
-  };
+  return { ...JobSpec.create({ queue: 'mail', type: 'send' }), ...fields };
 }
 
 export function data(text: string): Payload {

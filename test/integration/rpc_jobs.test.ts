@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import pg from 'pg';
-import { CancelOutcome, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
-import type { ListJobsRequest, ListJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { CancelJobsRequest, CancelOutcome, ListJobsRequest, RetryJobsRequest, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { ListJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { CancelReason, ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
@@ -83,7 +83,7 @@ test('cancel, wherever a job is', async (t) => {
   t.deepEqual(lease.jobs.map(({ id }) => id), [done!, leased!]);
   await worker.report(lease.token, [succeeded(done!)]);
 
-  const cancel = () => call(rpc.jobs, 'cancelJobs', { jobIds: [ready!, scheduled!, done!, leased!, unknown], reason: 'no longer wanted' });
+  const cancel = () => call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: [ready!, scheduled!, done!, leased!, unknown], reason: 'no longer wanted' }));
   const { CANCELLED, ALREADY_FINAL, NOT_FOUND } = CancelOutcome;
   t.deepEqual((await cancel()).results.map(({ outcome }) => outcome), [CANCELLED, CANCELLED, ALREADY_FINAL, CANCELLED, NOT_FOUND]);
   for (const [id, attempt] of [[ready, 0], [scheduled, 0], [leased, 1]] as const) {
@@ -110,7 +110,7 @@ test('a cancel that races with claims and reports ends every job once', async (t
   });
   const cancelled = new Set<string>();
   for (let first = 0; first < ids.length; first += 50) {
-    const { results } = await call(rpc.jobs, 'cancelJobs', { jobIds: ids.slice(first, first + 50).reverse(), reason: '' });
+    const { results } = await call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: ids.slice(first, first + 50).reverse(), reason: '' }));
     results.filter(({ outcome }) => outcome === CancelOutcome.CANCELLED).forEach(({ jobId }) => cancelled.add(jobId));
   }
   for (const id of ids) {
@@ -130,7 +130,7 @@ test('a cancel that meets a lock gives up on that job alone', async (t) => {
   await client.connect();
   await client.query('begin');
   await client.query('select from skiplease.lease where id = $1 for update', [lease.token.split('.')[0]]);
-  const cancel = () => call(rpc.jobs, 'cancelJobs', { jobIds: [held!, ...others], reason: '' });
+  const cancel = () => call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: [held!, ...others], reason: '' }));
   t.like(await refused(cancel()), { code: status.ABORTED, reason: 'JOB_ON_THE_MOVE' });
   for (const id of others) {
     t.is((await rpc.get(id)).state, JobState.CANCELLED);
@@ -153,7 +153,7 @@ test('a failed job is retried at most once, also when many ask at once', async (
   t.is(before.attempts.length, 1);
 
   const unknown = newJobId(Date.now());
-  const answers = await Promise.all(Array.from({ length: 8 }, () => call(rpc.jobs, 'retryJobs', { jobIds: [failed!, ready!, unknown, failed!] })));
+  const answers = await Promise.all(Array.from({ length: 8 }, () => call(rpc.jobs, 'retryJobs', RetryJobsRequest.create({ jobIds: [failed!, ready!, unknown, failed!] }))));
   const outcomes = answers.map(({ results }) => results[0]!);
   t.is(outcomes.filter(({ outcome }) => outcome === RetryOutcome.RETRIED).length, 1);
   t.is(outcomes.filter(({ outcome }) => outcome === RetryOutcome.ALREADY_RETRIED).length, 7);
@@ -178,9 +178,7 @@ test('the ready jobs of a line that is too long to sort are listed all the same'
   const { queue } = await call(rpc.queues, 'getQueue', { queue: 'long' });
   t.like(queue!.depth!, { ready: 50_000, capped: true });
   const newest = [...ids].sort().reverse();
-  const list = (pageToken: string) => call(rpc.jobs, 'listJobs', {
-    queue: 'long', type: '', state: JobState.READY, createdFrom: undefined, createdBefore: undefined, pageSize: 1_000, pageToken,
-  });
+  const list = (pageToken: string) => call(rpc.jobs, 'listJobs', ListJobsRequest.create({ queue: 'long', state: JobState.READY, pageSize: 1_000, pageToken }));
   const first = await list('');
   t.deepEqual(first.jobs.map(({ id }) => id), newest.slice(0, 1_000));
   t.deepEqual((await list(first.nextPageToken)).jobs.map(({ id }) => id), newest.slice(1_000, 2_000));
@@ -195,7 +193,7 @@ test('lists: every filter, newest first, page by page', async (t) => {
   const held = lease.jobs.map(({ id }) => id);
   await worker.report(lease.token, [succeeded(held[0]!), failedForGood(held[1]!, 'X', 'y')]);
   worker.say({ $case: 'window', value: { jobs: 0, bytes: 0, queues: [] } });
-  const filter: ListJobsRequest = { queue: 'list', type: '', state: JobState.UNSPECIFIED, createdFrom: undefined, createdBefore: undefined, pageSize: 0, pageToken: '' };
+  const filter = ListJobsRequest.create({ queue: 'list' });
   const all = async (changes: Partial<ListJobsRequest>) => {
     const found: string[] = [];
     let pageToken = '';

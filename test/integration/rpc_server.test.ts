@@ -2,6 +2,7 @@ import { credentials, makeGenericClientConstructor, status } from '@grpc/grpc-js
 import test from 'ava';
 import { service as healthService } from 'grpc-health-check';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { CancelJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { makeServerFolder, startPrivateServer } from '../support/private_server.ts';
 import { startScript } from '../support/processes.ts';
 import { migrate } from '../../coordinator/store/migrate.ts';
@@ -99,7 +100,7 @@ test('while the database is away, calls fail fast and say when to try again; the
     () => call(rpc.jobs, 'submitJob', { job: jobSpec() }),
     () => call(rpc.jobs, 'getJob', { jobId: jobId! }),
     () => call(rpc.queues, 'pauseQueue', { queue: 'mail' }),
-    () => call(rpc.jobs, 'cancelJobs', { jobIds: [jobId!], reason: '' }),
+    () => call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: [jobId!], reason: '' })),
   ]) {
     const started = performance.now();
     const refusal = await refused(attempt());

@@ -5,6 +5,7 @@ import pg from 'pg';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Job } from '../../proto/gen/skiplease/v1/job.ts';
 import type { WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { CancelJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
 import { waitFor } from '../support/wait.ts';
 import { call, data, jobSpec, refusalOf, startRpc, succeeded } from './rpc_clients.ts';
@@ -72,7 +73,7 @@ test('many watches are one statement, and each sees its own job end', async (t) 
   const watches = ids.map((id) => watch(id));
   await waitFor(() => watches.every(({ shown }) => shown.length > 0), { deadlineMs: 15_000, what: 'every first state' });
   t.deepEqual(watches.map(({ shown }) => shown[0]!.id), ids);
-  const { results } = await call(rpc.jobs, 'cancelJobs', { jobIds: ids, reason: 'enough' });
+  const { results } = await call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: ids, reason: 'enough' }));
   t.is(results.length, 60);
   await Promise.all(watches.map((watched) => watched.ended()));
   t.true(watches.every(({ shown }) => shown.at(-1)!.state === JobState.CANCELLED && shown.at(-1)!.error!.message === 'enough'));

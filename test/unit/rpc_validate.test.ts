@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { SkipleaseError } from '../../coordinator/errors.ts';
 import { newJobId, uuidFloor, uuidTimeMs } from '../../coordinator/rpc/ids.ts';
 import { checkJobId, checkJobIds } from '../../coordinator/rpc/check_names.ts';
@@ -10,9 +10,7 @@ const NOW = Date.UTC(2026, 0, 1);
 const RULES = { nowMs: NOW, payloadBytesMax: 1_024 };
 
 function spec(fields: Partial<JobSpec> = {}): JobSpec {
-  return {
-    id: '', queue: 'mail', type: 'send', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: {}, ...fields,
-  };
+  return { ...JobSpec.create({ queue: 'mail', type: 'send' }), ...fields };
 }
 
 function refused(t: ExecutionContext, run: () => unknown): SkipleaseError {

@@ -28,7 +28,10 @@ const job = fc.record({
   maxAttempts: fc.constantFrom(0, 0, 7),
   timeout: fc.option(duration, { nil: undefined }),
   headers: fc.constantFrom<Record<string, string>>({}, {}, { trace: '4711', é: 'ü' }),
-});
+  serialKey: fc.constantFrom('', '', 'key'),
+  batchId: fc.constantFrom('', '', 'batch'),
+  afterJobIds: fc.constantFrom<string[]>([], [], ['a', 'b']),
+}).map((fields) => ({ ...JobSpec.create(), ...fields }));
 const flood = fc.record({ chunk: fc.nat(), jobs: fc.array(job, { maxLength: 5 }) });
 const outcome = fc.record({
   jobId: text,

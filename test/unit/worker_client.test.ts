@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { Metadata, status as codes } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/error_details.ts';
 import { Status } from '../../proto/gen/google/rpc/status.ts';
-import { JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { Job, JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { SkipleaseError } from '../../worker/index.ts';
 import { Chunker, messageBytesMaxDefault } from '../../worker/client/chunks.ts';
 import { snapshotFrom } from '../../worker/client/job_snapshot.ts';
@@ -107,11 +107,7 @@ test('durations and JSON values survive the way to the wire and back', (t) => {
 });
 
 test('a snapshot names its state, and says whether that is final', (t) => {
-  const wire = {
-    id: 'id', queue: 'q', type: 't', payload: undefined, priority: 0, attempt: 1, maxAttempts: 3, createTime: undefined,
-    runAt: undefined, finishTime: undefined, result: undefined, error: undefined, attempts: [], workerId: '', headers: {},
-    timeout: durationFromMs(1_500), progress: undefined, originJobId: '', retriedAsJobId: '',
-  };
+  const wire = Job.create({ id: 'id', queue: 'q', type: 't', attempt: 1, maxAttempts: 3, timeout: durationFromMs(1_500) });
   t.like(snapshotFrom({ ...wire, state: JobState.LEASED }), { state: 'LEASED', final: false, timeoutMs: 1_500 });
   for (const state of ['SUCCEEDED', 'FAILED', 'CANCELLED'] as const) {
     t.like(snapshotFrom({ ...wire, state: JobState[state] }), { state, final: true });

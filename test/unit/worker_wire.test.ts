@@ -2,6 +2,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { readResponse, writeRequest } from '../../worker/wire/lease_call.ts';
 
 /** Lengths on both sides of one byte's worth of a length prefix, texts that repeat, and others beyond ASCII. */
@@ -58,9 +59,7 @@ const outcome = fc.oneof(
   fc.record({ $case: fc.constant('succeeded' as const), value: fc.record({ result: fc.option(payload, { nil: undefined }) }) }),
   fc.record({ $case: fc.constant('released' as const), value: fc.record({ delay: fc.option(duration, { nil: undefined }) }) }),
 );
-const followUp = text.map((id) => ({
-  id, queue: 'queue', type: 'type', payload: undefined, priority: 0, start: undefined, maxAttempts: 0, timeout: undefined, headers: {},
-}));
+const followUp = text.map((id) => JobSpec.create({ id, queue: 'queue', type: 'type' }));
 const jobOutcome = fc.record({
   jobId: fc.oneof(fc.uuid(), fc.uuid(), fc.string()),
   outcome,

@@ -1,6 +1,6 @@
 import { ChannelCredentials, Metadata } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { CancelOutcome, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { CancelJobsRequest, CancelOutcome, RetryJobsRequest, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type {
   CancelJobsResponse,
   GetJobResponse,
@@ -133,7 +133,7 @@ export class JobClient {
     const results: CancelResult[] = [];
     for (const ids of slices(jobIds)) {
       const response = await this.#coordinators.call<CancelJobsResponse>(
-        (client, options, callback) => client.cancelJobs({ jobIds: ids, reason }, new Metadata(), options, callback),
+        (client, options, callback) => client.cancelJobs(CancelJobsRequest.create({ jobIds: ids, reason }), new Metadata(), options, callback),
       );
       for (const { jobId, outcome } of response.results) {
         results.push({ jobId, outcome: nameOf(CancelOutcome, outcome) as CancelResult['outcome'] });
@@ -147,7 +147,7 @@ export class JobClient {
     const results: RetryResult[] = [];
     for (const ids of slices(jobIds)) {
       const response = await this.#coordinators.call<RetryJobsResponse>(
-        (client, options, callback) => client.retryJobs({ jobIds: ids }, new Metadata(), options, callback),
+        (client, options, callback) => client.retryJobs(RetryJobsRequest.create({ jobIds: ids }), new Metadata(), options, callback),
       );
       for (const { outcome, ...same } of response.results) {
         results.push({ ...same, outcome: nameOf(RetryOutcome, outcome) as RetryResult['outcome'] });

@@ -46,6 +46,92 @@ export namespace JobState {
   export type UNRECOGNIZED = typeof JobState.UNRECOGNIZED;
 }
 
+/** Where a unique key holds. */
+export const UniqueScope = {
+  /** UNSPECIFIED - As QUEUE. */
+  UNSPECIFIED: 0,
+  QUEUE: 1,
+  QUEUE_AND_TYPE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type UniqueScope = typeof UniqueScope[keyof typeof UniqueScope];
+
+export namespace UniqueScope {
+  export type UNSPECIFIED = typeof UniqueScope.UNSPECIFIED;
+  export type QUEUE = typeof UniqueScope.QUEUE;
+  export type QUEUE_AND_TYPE = typeof UniqueScope.QUEUE_AND_TYPE;
+  export type UNRECOGNIZED = typeof UniqueScope.UNRECOGNIZED;
+}
+
+/** What happens to a job whose unique key is taken. */
+export const UniqueConflict = {
+  /** UNSPECIFIED - As RETURN_EXISTING. */
+  UNSPECIFIED: 0,
+  /** RETURN_EXISTING - Nothing is created: the answer names the job that has the key. */
+  RETURN_EXISTING: 1,
+  /** REJECT - The submit is refused with ALREADY_EXISTS. */
+  REJECT: 2,
+  /**
+   * REPLACE - A job that has the key and waits (SCHEDULED, READY or BLOCKED) is CANCELLED and this one takes its key. One that runs
+   * is not replaced: as RETURN_EXISTING.
+   */
+  REPLACE: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type UniqueConflict = typeof UniqueConflict[keyof typeof UniqueConflict];
+
+export namespace UniqueConflict {
+  export type UNSPECIFIED = typeof UniqueConflict.UNSPECIFIED;
+  export type RETURN_EXISTING = typeof UniqueConflict.RETURN_EXISTING;
+  export type REJECT = typeof UniqueConflict.REJECT;
+  export type REPLACE = typeof UniqueConflict.REPLACE;
+  export type UNRECOGNIZED = typeof UniqueConflict.UNRECOGNIZED;
+}
+
+/** What becomes of a job when one that it waits for did not succeed. */
+export const AfterPolicy = {
+  /** UNSPECIFIED - As CANCEL. */
+  UNSPECIFIED: 0,
+  /** CANCEL - It is CANCELLED, and so are those that wait for it with this policy. */
+  CANCEL: 1,
+  /** RUN_ANYWAY - It runs once all of them are final, whatever they became. */
+  RUN_ANYWAY: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type AfterPolicy = typeof AfterPolicy[keyof typeof AfterPolicy];
+
+export namespace AfterPolicy {
+  export type UNSPECIFIED = typeof AfterPolicy.UNSPECIFIED;
+  export type CANCEL = typeof AfterPolicy.CANCEL;
+  export type RUN_ANYWAY = typeof AfterPolicy.RUN_ANYWAY;
+  export type UNRECOGNIZED = typeof AfterPolicy.UNRECOGNIZED;
+}
+
+/** What a BLOCKED job waits for. Nothing of this kind is set for others. */
+export const BlockedReason = {
+  UNSPECIFIED: 0,
+  /** DEPENDENCY - Jobs of after_job_ids that are not final. */
+  DEPENDENCY: 1,
+  /** SERIAL_KEY - An earlier job with the same serial key. */
+  SERIAL_KEY: 2,
+  /** LIMIT_KEY - The limit that jobs of its limit key share. */
+  LIMIT_KEY: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type BlockedReason = typeof BlockedReason[keyof typeof BlockedReason];
+
+export namespace BlockedReason {
+  export type UNSPECIFIED = typeof BlockedReason.UNSPECIFIED;
+  export type DEPENDENCY = typeof BlockedReason.DEPENDENCY;
+  export type SERIAL_KEY = typeof BlockedReason.SERIAL_KEY;
+  export type LIMIT_KEY = typeof BlockedReason.LIMIT_KEY;
+  export type UNRECOGNIZED = typeof BlockedReason.UNRECOGNIZED;
+}
+
 /** How one attempt ended. */
 export const AttemptState = {
   UNSPECIFIED: 0,
@@ -114,7 +200,7 @@ export interface JobSpec {
     /** From the server's receipt; 0 to 10 years. */
     { $case: "delay"; value: Duration }
     | undefined;
-  /** 1 to 1000; 0 takes the queue's retry policy (3 unless set). */
+  /** 1 to 1000; 0 takes the retry policy's, the job's own or else the queue's (3 unless set). */
   maxAttempts: number;
   /** How long one attempt may take: handed to the worker, whose library aborts the handler. 1 ms to 30 days; none: no limit. */
   timeout:
@@ -122,11 +208,83 @@ export interface JobSpec {
     | undefined;
   /** Small strings that travel with the job (trace context and the like). At most 64, and 16 KiB in all. */
   headers: { [key: string]: string };
+  /**
+   * A job that no worker has started by then is CANCELLED, with the error code EXPIRED. Started once, it is not bound by it
+   * any more. Must lie after run_at. At most 10 years ahead.
+   */
+  deadline:
+    | { $case: "startBy"; value: Date }
+    | //
+    /** From the server's receipt. */
+    { $case: "startWithin"; value: Duration }
+    | undefined;
+  /** Instead of the queue's. What is left out is taken from the queue's, as it is when an attempt fails. */
+  retryPolicy:
+    | RetryPolicy
+    | undefined;
+  /** At most one job for each key. */
+  unique:
+    | UniqueKey
+    | undefined;
+  /**
+   * Jobs of one queue with the same serial key run one at a time, in the order of their submission (among those of one
+   * priority), also across retries: see QueueSettings.serial_retry. 1 to 256 characters.
+   */
+  serialKey: string;
+  /** Jobs of one queue with the same limit key share the limit QueueSettings.key_limit. 1 to 256 characters. */
+  limitKey: string;
+  /** An open batch (BatchService) that the job belongs to. */
+  batchId: string;
+  /**
+   * BLOCKED until all of these are final. They exist, or stand in the same request; at most 1,000. Jobs that wait for each
+   * other in a circle are refused.
+   */
+  afterJobIds: string[];
+  /** What becomes of it when one of them FAILED or was CANCELLED. */
+  afterPolicy: AfterPolicy;
 }
 
 export interface JobSpec_HeadersEntry {
   key: string;
   value: string;
+}
+
+/**
+ * When a failed attempt is tried again: after initial_backoff × factor^(attempt - 1), at most max_backoff, spread by
+ * ± jitter. A worker's own retry delay takes its place.
+ */
+export interface RetryPolicy {
+  /** 1 to 1000; 3 unless set. A job's own max_attempts takes its place. */
+  maxAttempts?:
+    | number
+    | undefined;
+  /** 1 ms to 1 day; 1 s unless set. */
+  initialBackoff:
+    | Duration
+    | undefined;
+  /** 1 to 100; 2 unless set. */
+  factor?:
+    | number
+    | undefined;
+  /** 1 ms to 30 days; 1 hour unless set. */
+  maxBackoff:
+    | Duration
+    | undefined;
+  /** 0 to 1, as a share of the delay; 0.1 unless set. */
+  jitter?: number | undefined;
+}
+
+/** A key that at most one job has at a time, exactly, on any number of coordinators. */
+export interface UniqueKey {
+  /** 1 to 256 characters. */
+  key: string;
+  scope: UniqueScope;
+  /**
+   * How long the key is taken: unset, until its job is final; set, for this long from the submit, whatever becomes of the
+   * job. 1 s to 30 days, and no longer than finished jobs are kept.
+   */
+  lifetime: Duration | undefined;
+  onConflict: UniqueConflict;
 }
 
 /** A job as it stands. */
@@ -174,6 +332,22 @@ export interface Job {
   originJobId: string;
   /** The job that RetryJobs made of this one. */
   retriedAsJobId: string;
+  startBy:
+    | Date
+    | undefined;
+  /** The job's own; unset: it has none. */
+  retryPolicy: RetryPolicy | undefined;
+  unique: UniqueKey | undefined;
+  serialKey: string;
+  limitKey: string;
+  batchId: string;
+  /** Left out by ListJobs. */
+  afterJobIds: string[];
+  afterPolicy: AfterPolicy;
+  /** While BLOCKED. */
+  blockedReason: BlockedReason;
+  /** The schedule that submitted it. */
+  schedule: string;
 }
 
 export interface Job_HeadersEntry {
@@ -286,6 +460,35 @@ export const Payload: MessageFns<Payload> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Payload>, I>>(base?: I): Payload {
+    return Payload.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Payload>, I>>(object: I): Payload {
+    const message = createBasePayload();
+    switch (object.content?.$case) {
+      case "data": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "data", value: object.content.value };
+        }
+        break;
+      }
+      case "json": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "json", value: object.content.value };
+        }
+        break;
+      }
+      case "jsonText": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "jsonText", value: object.content.value };
+        }
+        break;
+      }
+    }
+    message.contentType = object.contentType ?? "";
+    return message;
+  },
 };
 
 function createBaseJobSpec(): JobSpec {
@@ -299,6 +502,14 @@ function createBaseJobSpec(): JobSpec {
     maxAttempts: 0,
     timeout: undefined,
     headers: {},
+    deadline: undefined,
+    retryPolicy: undefined,
+    unique: undefined,
+    serialKey: "",
+    limitKey: "",
+    batchId: "",
+    afterJobIds: [],
+    afterPolicy: 0,
   };
 }
 
@@ -336,6 +547,35 @@ export const JobSpec: MessageFns<JobSpec> = {
     globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
       JobSpec_HeadersEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
     });
+    switch (message.deadline?.$case) {
+      case "startBy":
+        Timestamp.encode(toTimestamp(message.deadline.value), writer.uint32(90).fork()).join();
+        break;
+      case "startWithin":
+        Duration.encode(message.deadline.value, writer.uint32(98).fork()).join();
+        break;
+    }
+    if (message.retryPolicy !== undefined) {
+      RetryPolicy.encode(message.retryPolicy, writer.uint32(106).fork()).join();
+    }
+    if (message.unique !== undefined) {
+      UniqueKey.encode(message.unique, writer.uint32(114).fork()).join();
+    }
+    if (message.serialKey !== "") {
+      writer.uint32(122).string(message.serialKey);
+    }
+    if (message.limitKey !== "") {
+      writer.uint32(130).string(message.limitKey);
+    }
+    if (message.batchId !== "") {
+      writer.uint32(138).string(message.batchId);
+    }
+    for (const v of message.afterJobIds) {
+      writer.uint32(146).string(v!);
+    }
+    if (message.afterPolicy !== 0) {
+      writer.uint32(152).int32(message.afterPolicy);
+    }
     return writer;
   },
 
@@ -435,6 +675,78 @@ export const JobSpec: MessageFns<JobSpec> = {
             }
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.deadline = { $case: "startBy", value: fromTimestamp(Timestamp.decode(reader, reader.uint32())) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.deadline = { $case: "startWithin", value: Duration.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.retryPolicy = RetryPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.unique = UniqueKey.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.serialKey = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.limitKey = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.batchId = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.afterJobIds.push(reader.string());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.afterPolicy = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -445,6 +757,73 @@ export const JobSpec: MessageFns<JobSpec> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<JobSpec>, I>>(base?: I): JobSpec {
+    return JobSpec.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobSpec>, I>>(object: I): JobSpec {
+    const message = createBaseJobSpec();
+    message.id = object.id ?? "";
+    message.queue = object.queue ?? "";
+    message.type = object.type ?? "";
+    message.payload = (object.payload !== undefined && object.payload !== null)
+      ? Payload.fromPartial(object.payload)
+      : undefined;
+    message.priority = object.priority ?? 0;
+    switch (object.start?.$case) {
+      case "runAt": {
+        if (object.start?.value !== undefined && object.start?.value !== null) {
+          message.start = { $case: "runAt", value: object.start.value };
+        }
+        break;
+      }
+      case "delay": {
+        if (object.start?.value !== undefined && object.start?.value !== null) {
+          message.start = { $case: "delay", value: Duration.fromPartial(object.start.value) };
+        }
+        break;
+      }
+    }
+    message.maxAttempts = object.maxAttempts ?? 0;
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    switch (object.deadline?.$case) {
+      case "startBy": {
+        if (object.deadline?.value !== undefined && object.deadline?.value !== null) {
+          message.deadline = { $case: "startBy", value: object.deadline.value };
+        }
+        break;
+      }
+      case "startWithin": {
+        if (object.deadline?.value !== undefined && object.deadline?.value !== null) {
+          message.deadline = { $case: "startWithin", value: Duration.fromPartial(object.deadline.value) };
+        }
+        break;
+      }
+    }
+    message.retryPolicy = (object.retryPolicy !== undefined && object.retryPolicy !== null)
+      ? RetryPolicy.fromPartial(object.retryPolicy)
+      : undefined;
+    message.unique = (object.unique !== undefined && object.unique !== null)
+      ? UniqueKey.fromPartial(object.unique)
+      : undefined;
+    message.serialKey = object.serialKey ?? "";
+    message.limitKey = object.limitKey ?? "";
+    message.batchId = object.batchId ?? "";
+    message.afterJobIds = object.afterJobIds?.map((e) => e) || [];
+    message.afterPolicy = object.afterPolicy ?? 0;
+    return message;
   },
 };
 
@@ -503,6 +882,222 @@ export const JobSpec_HeadersEntry: MessageFns<JobSpec_HeadersEntry> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<JobSpec_HeadersEntry>, I>>(base?: I): JobSpec_HeadersEntry {
+    return JobSpec_HeadersEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobSpec_HeadersEntry>, I>>(object: I): JobSpec_HeadersEntry {
+    const message = createBaseJobSpec_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseRetryPolicy(): RetryPolicy {
+  return {
+    maxAttempts: undefined,
+    initialBackoff: undefined,
+    factor: undefined,
+    maxBackoff: undefined,
+    jitter: undefined,
+  };
+}
+
+export const RetryPolicy: MessageFns<RetryPolicy> = {
+  encode(message: RetryPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxAttempts !== undefined) {
+      writer.uint32(8).int32(message.maxAttempts);
+    }
+    if (message.initialBackoff !== undefined) {
+      Duration.encode(message.initialBackoff, writer.uint32(18).fork()).join();
+    }
+    if (message.factor !== undefined) {
+      writer.uint32(25).double(message.factor);
+    }
+    if (message.maxBackoff !== undefined) {
+      Duration.encode(message.maxBackoff, writer.uint32(34).fork()).join();
+    }
+    if (message.jitter !== undefined) {
+      writer.uint32(41).double(message.jitter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryPolicy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryPolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxAttempts = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.initialBackoff = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.factor = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.maxBackoff = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.jitter = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RetryPolicy>, I>>(base?: I): RetryPolicy {
+    return RetryPolicy.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryPolicy>, I>>(object: I): RetryPolicy {
+    const message = createBaseRetryPolicy();
+    message.maxAttempts = object.maxAttempts ?? undefined;
+    message.initialBackoff = (object.initialBackoff !== undefined && object.initialBackoff !== null)
+      ? Duration.fromPartial(object.initialBackoff)
+      : undefined;
+    message.factor = object.factor ?? undefined;
+    message.maxBackoff = (object.maxBackoff !== undefined && object.maxBackoff !== null)
+      ? Duration.fromPartial(object.maxBackoff)
+      : undefined;
+    message.jitter = object.jitter ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUniqueKey(): UniqueKey {
+  return { key: "", scope: 0, lifetime: undefined, onConflict: 0 };
+}
+
+export const UniqueKey: MessageFns<UniqueKey> = {
+  encode(message: UniqueKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.scope !== 0) {
+      writer.uint32(16).int32(message.scope);
+    }
+    if (message.lifetime !== undefined) {
+      Duration.encode(message.lifetime, writer.uint32(26).fork()).join();
+    }
+    if (message.onConflict !== 0) {
+      writer.uint32(32).int32(message.onConflict);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UniqueKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUniqueKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.scope = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lifetime = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.onConflict = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<UniqueKey>, I>>(base?: I): UniqueKey {
+    return UniqueKey.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UniqueKey>, I>>(object: I): UniqueKey {
+    const message = createBaseUniqueKey();
+    message.key = object.key ?? "";
+    message.scope = object.scope ?? 0;
+    message.lifetime = (object.lifetime !== undefined && object.lifetime !== null)
+      ? Duration.fromPartial(object.lifetime)
+      : undefined;
+    message.onConflict = object.onConflict ?? 0;
+    return message;
+  },
 };
 
 function createBaseJob(): Job {
@@ -527,6 +1122,16 @@ function createBaseJob(): Job {
     progress: undefined,
     originJobId: "",
     retriedAsJobId: "",
+    startBy: undefined,
+    retryPolicy: undefined,
+    unique: undefined,
+    serialKey: "",
+    limitKey: "",
+    batchId: "",
+    afterJobIds: [],
+    afterPolicy: 0,
+    blockedReason: 0,
+    schedule: "",
   };
 }
 
@@ -591,6 +1196,36 @@ export const Job: MessageFns<Job> = {
     }
     if (message.retriedAsJobId !== "") {
       writer.uint32(162).string(message.retriedAsJobId);
+    }
+    if (message.startBy !== undefined) {
+      Timestamp.encode(toTimestamp(message.startBy), writer.uint32(170).fork()).join();
+    }
+    if (message.retryPolicy !== undefined) {
+      RetryPolicy.encode(message.retryPolicy, writer.uint32(178).fork()).join();
+    }
+    if (message.unique !== undefined) {
+      UniqueKey.encode(message.unique, writer.uint32(186).fork()).join();
+    }
+    if (message.serialKey !== "") {
+      writer.uint32(194).string(message.serialKey);
+    }
+    if (message.limitKey !== "") {
+      writer.uint32(202).string(message.limitKey);
+    }
+    if (message.batchId !== "") {
+      writer.uint32(210).string(message.batchId);
+    }
+    for (const v of message.afterJobIds) {
+      writer.uint32(218).string(v!);
+    }
+    if (message.afterPolicy !== 0) {
+      writer.uint32(224).int32(message.afterPolicy);
+    }
+    if (message.blockedReason !== 0) {
+      writer.uint32(232).int32(message.blockedReason);
+    }
+    if (message.schedule !== "") {
+      writer.uint32(242).string(message.schedule);
     }
     return writer;
   },
@@ -771,6 +1406,86 @@ export const Job: MessageFns<Job> = {
             message.retriedAsJobId = reader.string();
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.startBy = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.retryPolicy = RetryPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.unique = UniqueKey.decode(reader, reader.uint32());
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.serialKey = reader.string();
+            continue;
+          }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.limitKey = reader.string();
+            continue;
+          }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.batchId = reader.string();
+            continue;
+          }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.afterJobIds.push(reader.string());
+            continue;
+          }
+          case 28: {
+            if (tag !== 224) {
+              break;
+            }
+
+            message.afterPolicy = reader.int32() as any;
+            continue;
+          }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.blockedReason = reader.int32() as any;
+            continue;
+          }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.schedule = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -781,6 +1496,66 @@ export const Job: MessageFns<Job> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Job>, I>>(base?: I): Job {
+    return Job.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Job>, I>>(object: I): Job {
+    const message = createBaseJob();
+    message.id = object.id ?? "";
+    message.queue = object.queue ?? "";
+    message.type = object.type ?? "";
+    message.state = object.state ?? 0;
+    message.payload = (object.payload !== undefined && object.payload !== null)
+      ? Payload.fromPartial(object.payload)
+      : undefined;
+    message.priority = object.priority ?? 0;
+    message.attempt = object.attempt ?? 0;
+    message.maxAttempts = object.maxAttempts ?? 0;
+    message.createTime = object.createTime ?? undefined;
+    message.runAt = object.runAt ?? undefined;
+    message.finishTime = object.finishTime ?? undefined;
+    message.result = (object.result !== undefined && object.result !== null)
+      ? Payload.fromPartial(object.result)
+      : undefined;
+    message.error = (object.error !== undefined && object.error !== null)
+      ? JobError.fromPartial(object.error)
+      : undefined;
+    message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
+    message.workerId = object.workerId ?? "";
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? JobProgress.fromPartial(object.progress)
+      : undefined;
+    message.originJobId = object.originJobId ?? "";
+    message.retriedAsJobId = object.retriedAsJobId ?? "";
+    message.startBy = object.startBy ?? undefined;
+    message.retryPolicy = (object.retryPolicy !== undefined && object.retryPolicy !== null)
+      ? RetryPolicy.fromPartial(object.retryPolicy)
+      : undefined;
+    message.unique = (object.unique !== undefined && object.unique !== null)
+      ? UniqueKey.fromPartial(object.unique)
+      : undefined;
+    message.serialKey = object.serialKey ?? "";
+    message.limitKey = object.limitKey ?? "";
+    message.batchId = object.batchId ?? "";
+    message.afterJobIds = object.afterJobIds?.map((e) => e) || [];
+    message.afterPolicy = object.afterPolicy ?? 0;
+    message.blockedReason = object.blockedReason ?? 0;
+    message.schedule = object.schedule ?? "";
+    return message;
   },
 };
 
@@ -838,6 +1613,16 @@ export const Job_HeadersEntry: MessageFns<Job_HeadersEntry> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Job_HeadersEntry>, I>>(base?: I): Job_HeadersEntry {
+    return Job_HeadersEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Job_HeadersEntry>, I>>(object: I): Job_HeadersEntry {
+    const message = createBaseJob_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
   },
 };
 
@@ -906,6 +1691,17 @@ export const JobError: MessageFns<JobError> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<JobError>, I>>(base?: I): JobError {
+    return JobError.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobError>, I>>(object: I): JobError {
+    const message = createBaseJobError();
+    message.code = object.code ?? "";
+    message.message = object.message ?? "";
+    message.details = object.details ?? "";
+    return message;
   },
 };
 
@@ -1008,6 +1804,22 @@ export const Attempt: MessageFns<Attempt> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Attempt>, I>>(base?: I): Attempt {
+    return Attempt.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Attempt>, I>>(object: I): Attempt {
+    const message = createBaseAttempt();
+    message.number = object.number ?? 0;
+    message.state = object.state ?? 0;
+    message.error = (object.error !== undefined && object.error !== null)
+      ? JobError.fromPartial(object.error)
+      : undefined;
+    message.workerId = object.workerId ?? "";
+    message.startTime = object.startTime ?? undefined;
+    message.endTime = object.endTime ?? undefined;
+    return message;
+  },
 };
 
 function createBaseJobProgress(): JobProgress {
@@ -1087,7 +1899,32 @@ export const JobProgress: MessageFns<JobProgress> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<JobProgress>, I>>(base?: I): JobProgress {
+    return JobProgress.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobProgress>, I>>(object: I): JobProgress {
+    const message = createBaseJobProgress();
+    message.percent = object.percent ?? 0;
+    message.note = object.note ?? "";
+    message.updateTime = object.updateTime ?? undefined;
+    message.hasCheckpoint = object.hasCheckpoint ?? false;
+    return message;
+  },
 };
+
+type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
+
+export type DeepPartial<T> = T extends Builtin ? T
+  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
+
+type KeysOfUnion<T> = T extends T ? keyof T : never;
+export type Exact<P, I extends P> = P extends Builtin ? P
+  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
 
 function toTimestamp(date: Date): Timestamp {
   const seconds = Math.trunc(date.getTime() / 1_000);
@@ -1104,4 +1941,6 @@ function fromTimestamp(t: Timestamp): Date {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
+  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
+  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
 }

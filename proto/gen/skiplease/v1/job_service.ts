@@ -75,8 +75,9 @@ export interface SubmitJobRequest {
 }
 
 export interface SubmitJobResponse {
+  /** Of the job that was created, or that was there. */
   jobId: string;
-  /** This id was submitted before; nothing was created. */
+  /** This id was submitted before, or another job has the unique key; nothing was created. */
   existing: boolean;
 }
 
@@ -86,9 +87,9 @@ export interface SubmitJobsRequest {
 }
 
 export interface SubmitJobsResponse {
-  /** In the order of the request. */
+  /** In the order of the request. Where another job has the unique key: that job's. */
   jobIds: string[];
-  /** Those of job_ids that had been submitted before. */
+  /** Those of job_ids that had been there before. */
   existingJobIds: string[];
 }
 
@@ -101,7 +102,7 @@ export interface StreamSubmitJobsRequest {
 
 export interface StreamSubmitJobsResponse {
   chunk: number;
-  /** In the order of the chunk; empty when the client chose every id itself. */
+  /** In the order of the chunk; empty when the client chose every id itself and got each of them. */
   jobIds: string[];
   existingJobIds: string[];
   /** Set: the chunk was refused as a whole, with the same code and details as SubmitJobs would give. */
@@ -130,6 +131,9 @@ export interface ListJobsRequest {
   pageSize: number;
   /** next_page_token of the page before, with the same filters. */
   pageToken: string;
+  /** The class of the last error of a FAILED job, such as CARD_DECLINED. Needs state to be FAILED. */
+  errorCode: string;
+  batchId: string;
 }
 
 export interface ListJobsResponse {
@@ -147,15 +151,31 @@ export interface WatchJobResponse {
 }
 
 export interface CancelJobsRequest {
-  /** 1 to 1,000. */
+  /** 1 to 1,000, or a filter. */
   jobIds: string[];
   /** Kept with the job and told to the worker. At most 200 characters. */
   reason: string;
+  filter: JobFilter | undefined;
+}
+
+/** Which jobs: each field that is set must hold, and at least one of queue, type and batch_id must be set. */
+export interface JobFilter {
+  queue: string;
+  type: string;
+  batchId: string;
+  /** By the time in the job's id (its creation). */
+  createdFrom: Date | undefined;
+  createdBefore:
+    | Date
+    | undefined;
+  /** Of RetryJobs only: the class of the job's last error. */
+  errorCode: string;
 }
 
 export interface CancelJobsResponse {
-  /** In the order of the request. */
+  /** In the order of the request; none for a filter. */
   results: CancelJobResult[];
+  jobsCancelled: number;
 }
 
 export interface CancelJobResult {
@@ -164,13 +184,23 @@ export interface CancelJobResult {
 }
 
 export interface RetryJobsRequest {
-  /** 1 to 1,000. */
+  /** 1 to 1,000, or a filter. */
   jobIds: string[];
+  filter:
+    | JobFilter
+    | undefined;
+  /** At most so many of those that match the filter; 0: all. */
+  jobsMax: number;
+  /** They become READY evenly spread, so many in a second: 0.001 to 1,000,000; 0: at once. */
+  jobsPerSecond: number;
+  /** The new jobs' budget: 1 to 1000; 0: that of the job that failed. */
+  maxAttempts: number;
 }
 
 export interface RetryJobsResponse {
-  /** In the order of the request. */
+  /** In the order of the request; none for a filter. */
   results: RetryJobResult[];
+  jobsRetried: number;
 }
 
 export interface RetryJobResult {
@@ -223,6 +253,15 @@ export const SubmitJobRequest: MessageFns<SubmitJobRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<SubmitJobRequest>, I>>(base?: I): SubmitJobRequest {
+    return SubmitJobRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SubmitJobRequest>, I>>(object: I): SubmitJobRequest {
+    const message = createBaseSubmitJobRequest();
+    message.job = (object.job !== undefined && object.job !== null) ? JobSpec.fromPartial(object.job) : undefined;
+    return message;
   },
 };
 
@@ -281,6 +320,16 @@ export const SubmitJobResponse: MessageFns<SubmitJobResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<SubmitJobResponse>, I>>(base?: I): SubmitJobResponse {
+    return SubmitJobResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SubmitJobResponse>, I>>(object: I): SubmitJobResponse {
+    const message = createBaseSubmitJobResponse();
+    message.jobId = object.jobId ?? "";
+    message.existing = object.existing ?? false;
+    return message;
+  },
 };
 
 function createBaseSubmitJobsRequest(): SubmitJobsRequest {
@@ -326,6 +375,15 @@ export const SubmitJobsRequest: MessageFns<SubmitJobsRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<SubmitJobsRequest>, I>>(base?: I): SubmitJobsRequest {
+    return SubmitJobsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SubmitJobsRequest>, I>>(object: I): SubmitJobsRequest {
+    const message = createBaseSubmitJobsRequest();
+    message.jobs = object.jobs?.map((e) => JobSpec.fromPartial(e)) || [];
+    return message;
   },
 };
 
@@ -384,6 +442,16 @@ export const SubmitJobsResponse: MessageFns<SubmitJobsResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<SubmitJobsResponse>, I>>(base?: I): SubmitJobsResponse {
+    return SubmitJobsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SubmitJobsResponse>, I>>(object: I): SubmitJobsResponse {
+    const message = createBaseSubmitJobsResponse();
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.existingJobIds = object.existingJobIds?.map((e) => e) || [];
+    return message;
+  },
 };
 
 function createBaseStreamSubmitJobsRequest(): StreamSubmitJobsRequest {
@@ -440,6 +508,16 @@ export const StreamSubmitJobsRequest: MessageFns<StreamSubmitJobsRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<StreamSubmitJobsRequest>, I>>(base?: I): StreamSubmitJobsRequest {
+    return StreamSubmitJobsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StreamSubmitJobsRequest>, I>>(object: I): StreamSubmitJobsRequest {
+    const message = createBaseStreamSubmitJobsRequest();
+    message.chunk = object.chunk ?? 0;
+    message.jobs = object.jobs?.map((e) => JobSpec.fromPartial(e)) || [];
+    return message;
   },
 };
 
@@ -520,6 +598,20 @@ export const StreamSubmitJobsResponse: MessageFns<StreamSubmitJobsResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<StreamSubmitJobsResponse>, I>>(base?: I): StreamSubmitJobsResponse {
+    return StreamSubmitJobsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StreamSubmitJobsResponse>, I>>(object: I): StreamSubmitJobsResponse {
+    const message = createBaseStreamSubmitJobsResponse();
+    message.chunk = object.chunk ?? 0;
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.existingJobIds = object.existingJobIds?.map((e) => e) || [];
+    message.error = (object.error !== undefined && object.error !== null)
+      ? Status.fromPartial(object.error)
+      : undefined;
+    return message;
+  },
 };
 
 function createBaseGetJobRequest(): GetJobRequest {
@@ -565,6 +657,15 @@ export const GetJobRequest: MessageFns<GetJobRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<GetJobRequest>, I>>(base?: I): GetJobRequest {
+    return GetJobRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetJobRequest>, I>>(object: I): GetJobRequest {
+    const message = createBaseGetJobRequest();
+    message.jobId = object.jobId ?? "";
+    return message;
   },
 };
 
@@ -612,6 +713,15 @@ export const GetJobResponse: MessageFns<GetJobResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<GetJobResponse>, I>>(base?: I): GetJobResponse {
+    return GetJobResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetJobResponse>, I>>(object: I): GetJobResponse {
+    const message = createBaseGetJobResponse();
+    message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
+    return message;
+  },
 };
 
 function createBaseListJobsRequest(): ListJobsRequest {
@@ -623,6 +733,8 @@ function createBaseListJobsRequest(): ListJobsRequest {
     createdBefore: undefined,
     pageSize: 0,
     pageToken: "",
+    errorCode: "",
+    batchId: "",
   };
 }
 
@@ -648,6 +760,12 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(58).string(message.pageToken);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(66).string(message.errorCode);
+    }
+    if (message.batchId !== "") {
+      writer.uint32(74).string(message.batchId);
     }
     return writer;
   },
@@ -721,6 +839,22 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.batchId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -731,6 +865,23 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<ListJobsRequest>, I>>(base?: I): ListJobsRequest {
+    return ListJobsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListJobsRequest>, I>>(object: I): ListJobsRequest {
+    const message = createBaseListJobsRequest();
+    message.queue = object.queue ?? "";
+    message.type = object.type ?? "";
+    message.state = object.state ?? 0;
+    message.createdFrom = object.createdFrom ?? undefined;
+    message.createdBefore = object.createdBefore ?? undefined;
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.errorCode = object.errorCode ?? "";
+    message.batchId = object.batchId ?? "";
+    return message;
   },
 };
 
@@ -789,6 +940,16 @@ export const ListJobsResponse: MessageFns<ListJobsResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<ListJobsResponse>, I>>(base?: I): ListJobsResponse {
+    return ListJobsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListJobsResponse>, I>>(object: I): ListJobsResponse {
+    const message = createBaseListJobsResponse();
+    message.jobs = object.jobs?.map((e) => Job.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
 };
 
 function createBaseWatchJobRequest(): WatchJobRequest {
@@ -834,6 +995,15 @@ export const WatchJobRequest: MessageFns<WatchJobRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<WatchJobRequest>, I>>(base?: I): WatchJobRequest {
+    return WatchJobRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchJobRequest>, I>>(object: I): WatchJobRequest {
+    const message = createBaseWatchJobRequest();
+    message.jobId = object.jobId ?? "";
+    return message;
   },
 };
 
@@ -881,10 +1051,19 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<WatchJobResponse>, I>>(base?: I): WatchJobResponse {
+    return WatchJobResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchJobResponse>, I>>(object: I): WatchJobResponse {
+    const message = createBaseWatchJobResponse();
+    message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
+    return message;
+  },
 };
 
 function createBaseCancelJobsRequest(): CancelJobsRequest {
-  return { jobIds: [], reason: "" };
+  return { jobIds: [], reason: "", filter: undefined };
 }
 
 export const CancelJobsRequest: MessageFns<CancelJobsRequest> = {
@@ -894,6 +1073,9 @@ export const CancelJobsRequest: MessageFns<CancelJobsRequest> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.filter !== undefined) {
+      JobFilter.encode(message.filter, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -927,6 +1109,14 @@ export const CancelJobsRequest: MessageFns<CancelJobsRequest> = {
             message.reason = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.filter = JobFilter.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -938,16 +1128,147 @@ export const CancelJobsRequest: MessageFns<CancelJobsRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<CancelJobsRequest>, I>>(base?: I): CancelJobsRequest {
+    return CancelJobsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelJobsRequest>, I>>(object: I): CancelJobsRequest {
+    const message = createBaseCancelJobsRequest();
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.reason = object.reason ?? "";
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? JobFilter.fromPartial(object.filter)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseJobFilter(): JobFilter {
+  return { queue: "", type: "", batchId: "", createdFrom: undefined, createdBefore: undefined, errorCode: "" };
+}
+
+export const JobFilter: MessageFns<JobFilter> = {
+  encode(message: JobFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.queue !== "") {
+      writer.uint32(10).string(message.queue);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    if (message.batchId !== "") {
+      writer.uint32(26).string(message.batchId);
+    }
+    if (message.createdFrom !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdFrom), writer.uint32(34).fork()).join();
+    }
+    if (message.createdBefore !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdBefore), writer.uint32(42).fork()).join();
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(50).string(message.errorCode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JobFilter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJobFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.batchId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.createdFrom = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.createdBefore = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<JobFilter>, I>>(base?: I): JobFilter {
+    return JobFilter.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobFilter>, I>>(object: I): JobFilter {
+    const message = createBaseJobFilter();
+    message.queue = object.queue ?? "";
+    message.type = object.type ?? "";
+    message.batchId = object.batchId ?? "";
+    message.createdFrom = object.createdFrom ?? undefined;
+    message.createdBefore = object.createdBefore ?? undefined;
+    message.errorCode = object.errorCode ?? "";
+    return message;
+  },
 };
 
 function createBaseCancelJobsResponse(): CancelJobsResponse {
-  return { results: [] };
+  return { results: [], jobsCancelled: 0 };
 }
 
 export const CancelJobsResponse: MessageFns<CancelJobsResponse> = {
   encode(message: CancelJobsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.results) {
       CancelJobResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.jobsCancelled !== 0) {
+      writer.uint32(16).int64(message.jobsCancelled);
     }
     return writer;
   },
@@ -973,6 +1294,14 @@ export const CancelJobsResponse: MessageFns<CancelJobsResponse> = {
             message.results.push(CancelJobResult.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.jobsCancelled = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -983,6 +1312,16 @@ export const CancelJobsResponse: MessageFns<CancelJobsResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<CancelJobsResponse>, I>>(base?: I): CancelJobsResponse {
+    return CancelJobsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelJobsResponse>, I>>(object: I): CancelJobsResponse {
+    const message = createBaseCancelJobsResponse();
+    message.results = object.results?.map((e) => CancelJobResult.fromPartial(e)) || [];
+    message.jobsCancelled = object.jobsCancelled ?? 0;
+    return message;
   },
 };
 
@@ -1041,16 +1380,38 @@ export const CancelJobResult: MessageFns<CancelJobResult> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<CancelJobResult>, I>>(base?: I): CancelJobResult {
+    return CancelJobResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelJobResult>, I>>(object: I): CancelJobResult {
+    const message = createBaseCancelJobResult();
+    message.jobId = object.jobId ?? "";
+    message.outcome = object.outcome ?? 0;
+    return message;
+  },
 };
 
 function createBaseRetryJobsRequest(): RetryJobsRequest {
-  return { jobIds: [] };
+  return { jobIds: [], filter: undefined, jobsMax: 0, jobsPerSecond: 0, maxAttempts: 0 };
 }
 
 export const RetryJobsRequest: MessageFns<RetryJobsRequest> = {
   encode(message: RetryJobsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.jobIds) {
       writer.uint32(10).string(v!);
+    }
+    if (message.filter !== undefined) {
+      JobFilter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.jobsMax !== 0) {
+      writer.uint32(24).int64(message.jobsMax);
+    }
+    if (message.jobsPerSecond !== 0) {
+      writer.uint32(33).double(message.jobsPerSecond);
+    }
+    if (message.maxAttempts !== 0) {
+      writer.uint32(40).int32(message.maxAttempts);
     }
     return writer;
   },
@@ -1076,6 +1437,38 @@ export const RetryJobsRequest: MessageFns<RetryJobsRequest> = {
             message.jobIds.push(reader.string());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = JobFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.jobsMax = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.jobsPerSecond = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxAttempts = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1087,16 +1480,34 @@ export const RetryJobsRequest: MessageFns<RetryJobsRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<RetryJobsRequest>, I>>(base?: I): RetryJobsRequest {
+    return RetryJobsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryJobsRequest>, I>>(object: I): RetryJobsRequest {
+    const message = createBaseRetryJobsRequest();
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? JobFilter.fromPartial(object.filter)
+      : undefined;
+    message.jobsMax = object.jobsMax ?? 0;
+    message.jobsPerSecond = object.jobsPerSecond ?? 0;
+    message.maxAttempts = object.maxAttempts ?? 0;
+    return message;
+  },
 };
 
 function createBaseRetryJobsResponse(): RetryJobsResponse {
-  return { results: [] };
+  return { results: [], jobsRetried: 0 };
 }
 
 export const RetryJobsResponse: MessageFns<RetryJobsResponse> = {
   encode(message: RetryJobsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.results) {
       RetryJobResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.jobsRetried !== 0) {
+      writer.uint32(16).int64(message.jobsRetried);
     }
     return writer;
   },
@@ -1122,6 +1533,14 @@ export const RetryJobsResponse: MessageFns<RetryJobsResponse> = {
             message.results.push(RetryJobResult.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.jobsRetried = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1132,6 +1551,16 @@ export const RetryJobsResponse: MessageFns<RetryJobsResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<RetryJobsResponse>, I>>(base?: I): RetryJobsResponse {
+    return RetryJobsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryJobsResponse>, I>>(object: I): RetryJobsResponse {
+    const message = createBaseRetryJobsResponse();
+    message.results = object.results?.map((e) => RetryJobResult.fromPartial(e)) || [];
+    message.jobsRetried = object.jobsRetried ?? 0;
+    return message;
   },
 };
 
@@ -1200,6 +1629,17 @@ export const RetryJobResult: MessageFns<RetryJobResult> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<RetryJobResult>, I>>(base?: I): RetryJobResult {
+    return RetryJobResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryJobResult>, I>>(object: I): RetryJobResult {
+    const message = createBaseRetryJobResult();
+    message.jobId = object.jobId ?? "";
+    message.outcome = object.outcome ?? 0;
+    message.retriedAsJobId = object.retriedAsJobId ?? "";
+    return message;
   },
 };
 
@@ -1283,7 +1723,8 @@ export const JobServiceService = {
   },
   /**
    * A waiting job ends at once. A running one is CANCELLED in the database at once, its worker is told, and a later
-   * report of it gets the receipt CANCELLED.
+   * report of it gets the receipt CANCELLED. With a filter: all that match and are not final, a thousand in each commit; what
+   * is cancelled stays so when the call breaks off.
    */
   cancelJobs: {
     path: "/skiplease.v1.JobService/CancelJobs" as const,
@@ -1296,7 +1737,7 @@ export const JobServiceService = {
   },
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-   * returns the first one.
+   * returns the first one. With a filter: all FAILED jobs that match, oldest first, a thousand in each commit.
    */
   retryJobs: {
     path: "/skiplease.v1.JobService/RetryJobs" as const,
@@ -1331,12 +1772,13 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   watchJob: handleServerStreamingCall<WatchJobRequest, WatchJobResponse>;
   /**
    * A waiting job ends at once. A running one is CANCELLED in the database at once, its worker is told, and a later
-   * report of it gets the receipt CANCELLED.
+   * report of it gets the receipt CANCELLED. With a filter: all that match and are not final, a thousand in each commit; what
+   * is cancelled stays so when the call breaks off.
    */
   cancelJobs: handleUnaryCall<CancelJobsRequest, CancelJobsResponse>;
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-   * returns the first one.
+   * returns the first one. With a filter: all FAILED jobs that match, oldest first, a thousand in each commit.
    */
   retryJobs: handleUnaryCall<RetryJobsRequest, RetryJobsResponse>;
 }
@@ -1431,7 +1873,8 @@ export interface JobServiceClient extends Client {
   ): ClientReadableStream<WatchJobResponse>;
   /**
    * A waiting job ends at once. A running one is CANCELLED in the database at once, its worker is told, and a later
-   * report of it gets the receipt CANCELLED.
+   * report of it gets the receipt CANCELLED. With a filter: all that match and are not final, a thousand in each commit; what
+   * is cancelled stays so when the call breaks off.
    */
   cancelJobs(
     request: CancelJobsRequest,
@@ -1450,7 +1893,7 @@ export interface JobServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-   * returns the first one.
+   * returns the first one. With a filter: all FAILED jobs that match, oldest first, a thousand in each commit.
    */
   retryJobs(
     request: RetryJobsRequest,
@@ -1478,6 +1921,19 @@ export const JobServiceClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
+type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
+
+export type DeepPartial<T> = T extends Builtin ? T
+  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
+
+type KeysOfUnion<T> = T extends T ? keyof T : never;
+export type Exact<P, I extends P> = P extends Builtin ? P
+  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
+
 function toTimestamp(date: Date): Timestamp {
   const seconds = Math.trunc(date.getTime() / 1_000);
   const nanos = (date.getTime() % 1_000) * 1_000_000;
@@ -1490,7 +1946,20 @@ function fromTimestamp(t: Timestamp): Date {
   return new globalThis.Date(millis);
 }
 
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
+
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
+  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
+  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
 }

@@ -11,7 +11,9 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -20,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Duration } from "../../google/protobuf/duration.ts";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { RetryPolicy } from "./job.ts";
 
 export const protobufPackage = "skiplease.v1";
 
@@ -41,6 +44,12 @@ export const ConditionKind = {
   WRONG_PLAN: 6,
   /** SLOW_COMMITS - The disk is slow to confirm what is written: every submit, claim and report waits for it. */
   SLOW_COMMITS: 7,
+  /** LIMITED - As many jobs run as the queue's limit allows. */
+  LIMITED: 8,
+  /** RATE_LIMITED - Jobs wait for the next token of the queue's rate. */
+  RATE_LIMITED: 9,
+  /** BLOCKED - Nothing is ready; jobs wait for others, for their serial key or for the limit of their key. */
+  BLOCKED: 10,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -55,7 +64,30 @@ export namespace ConditionKind {
   export type VACUUM_BEHIND = typeof ConditionKind.VACUUM_BEHIND;
   export type WRONG_PLAN = typeof ConditionKind.WRONG_PLAN;
   export type SLOW_COMMITS = typeof ConditionKind.SLOW_COMMITS;
+  export type LIMITED = typeof ConditionKind.LIMITED;
+  export type RATE_LIMITED = typeof ConditionKind.RATE_LIMITED;
+  export type BLOCKED = typeof ConditionKind.BLOCKED;
   export type UNRECOGNIZED = typeof ConditionKind.UNRECOGNIZED;
+}
+
+/** What the next job of a serial key does while the one before it backs off after a failed attempt. */
+export const SerialRetry = {
+  /** UNSPECIFIED - As WAIT. */
+  UNSPECIFIED: 0,
+  /** WAIT - The order holds: it waits. */
+  WAIT: 1,
+  /** GO_AHEAD - It goes ahead; the failed one comes next when its time has come. Still one at a time. */
+  GO_AHEAD: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type SerialRetry = typeof SerialRetry[keyof typeof SerialRetry];
+
+export namespace SerialRetry {
+  export type UNSPECIFIED = typeof SerialRetry.UNSPECIFIED;
+  export type WAIT = typeof SerialRetry.WAIT;
+  export type GO_AHEAD = typeof SerialRetry.GO_AHEAD;
+  export type UNRECOGNIZED = typeof SerialRetry.UNRECOGNIZED;
 }
 
 export interface Queue {
@@ -85,32 +117,39 @@ export interface Condition {
 export interface QueueSettings {
   /** How many jobs one lease carries at most: 1 to 1,000; 500 unless set. */
   leaseJobsMax?: number | undefined;
-  retryPolicy?: RetryPolicy | undefined;
+  retryPolicy?:
+    | RetryPolicy
+    | undefined;
+  /** Of all jobs of the queue together. An empty one lifts it. */
+  limit?:
+    | Limit
+    | undefined;
+  /** Of the jobs that share a limit_key. An empty one lifts it. */
+  keyLimit?: Limit | undefined;
+  serialRetry?: SerialRetry | undefined;
 }
 
 /**
- * When a failed attempt is tried again: after initial_backoff × factor^(attempt - 1), at most max_backoff, spread by
- * ± jitter. A worker's own retry delay takes its place.
+ * How many jobs may run, and how many may start in a time. Exact across all coordinators, and derived from the leases: a crash
+ * leaves nothing behind that counts.
  */
-export interface RetryPolicy {
-  /** 1 to 1000; 3 unless set. A job's own max_attempts takes its place. */
-  maxAttempts?:
-    | number
-    | undefined;
-  /** 1 ms to 1 day; 1 s unless set. */
-  initialBackoff:
+export interface Limit {
+  /** How many run at once: 1 to 100,000. 0: any number. */
+  runningMax: number;
+  /** Unset: as fast as they come. */
+  rate: RateLimit | undefined;
+}
+
+/** A token bucket: each start takes a token, tokens come back evenly. */
+export interface RateLimit {
+  /** 1 to 1,000,000 in each period. */
+  starts: number;
+  /** 1 ms to 1 day. */
+  period:
     | Duration
     | undefined;
-  /** 1 to 100; 2 unless set. */
-  factor?:
-    | number
-    | undefined;
-  /** 1 ms to 30 days; 1 hour unless set. */
-  maxBackoff:
-    | Duration
-    | undefined;
-  /** 0 to 1, as a share of the delay; 0.1 unless set. */
-  jitter?: number | undefined;
+  /** Tokens that the bucket holds at most: 1 to 1,000,000; 0: 1. After a lull so many start at once. */
+  burst: number;
 }
 
 /** Counts of waiting and held jobs. A count stops at 50,000 and says so, so that looking stays cheap. */
@@ -122,6 +161,7 @@ export interface QueueDepth {
   capped: boolean;
   /** How long the oldest ready job has waited. Unset when none is ready. */
   oldestReadyAge: Duration | undefined;
+  blocked: number;
 }
 
 export interface ListQueuesRequest {
@@ -165,6 +205,25 @@ export interface ResumeQueueRequest {
 }
 
 export interface ResumeQueueResponse {
+  queue: Queue | undefined;
+}
+
+export interface PurgeQueueRequest {
+  queue: string;
+  /** Kept with the jobs. At most 200 characters; empty: "purged". */
+  reason: string;
+}
+
+export interface PurgeQueueResponse {
+  jobsCancelled: number;
+}
+
+export interface WatchQueuesRequest {
+  /** 1 to 100. NOT_FOUND when one does not exist. */
+  queues: string[];
+}
+
+export interface WatchQueuesResponse {
   queue: Queue | undefined;
 }
 
@@ -256,6 +315,23 @@ export const Queue: MessageFns<Queue> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Queue>, I>>(base?: I): Queue {
+    return Queue.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Queue>, I>>(object: I): Queue {
+    const message = createBaseQueue();
+    message.name = object.name ?? "";
+    message.paused = object.paused ?? false;
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? QueueSettings.fromPartial(object.settings)
+      : undefined;
+    message.depth = (object.depth !== undefined && object.depth !== null)
+      ? QueueDepth.fromPartial(object.depth)
+      : undefined;
+    message.conditions = object.conditions?.map((e) => Condition.fromPartial(e)) || [];
+    return message;
+  },
 };
 
 function createBaseCondition(): Condition {
@@ -324,10 +400,27 @@ export const Condition: MessageFns<Condition> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Condition>, I>>(base?: I): Condition {
+    return Condition.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Condition>, I>>(object: I): Condition {
+    const message = createBaseCondition();
+    message.kind = object.kind ?? 0;
+    message.message = object.message ?? "";
+    message.since = object.since ?? undefined;
+    return message;
+  },
 };
 
 function createBaseQueueSettings(): QueueSettings {
-  return { leaseJobsMax: undefined, retryPolicy: undefined };
+  return {
+    leaseJobsMax: undefined,
+    retryPolicy: undefined,
+    limit: undefined,
+    keyLimit: undefined,
+    serialRetry: undefined,
+  };
 }
 
 export const QueueSettings: MessageFns<QueueSettings> = {
@@ -337,6 +430,15 @@ export const QueueSettings: MessageFns<QueueSettings> = {
     }
     if (message.retryPolicy !== undefined) {
       RetryPolicy.encode(message.retryPolicy, writer.uint32(18).fork()).join();
+    }
+    if (message.limit !== undefined) {
+      Limit.encode(message.limit, writer.uint32(26).fork()).join();
+    }
+    if (message.keyLimit !== undefined) {
+      Limit.encode(message.keyLimit, writer.uint32(34).fork()).join();
+    }
+    if (message.serialRetry !== undefined) {
+      writer.uint32(40).int32(message.serialRetry);
     }
     return writer;
   },
@@ -370,6 +472,30 @@ export const QueueSettings: MessageFns<QueueSettings> = {
             message.retryPolicy = RetryPolicy.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.limit = Limit.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.keyLimit = Limit.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.serialRetry = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -381,39 +507,41 @@ export const QueueSettings: MessageFns<QueueSettings> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<QueueSettings>, I>>(base?: I): QueueSettings {
+    return QueueSettings.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<QueueSettings>, I>>(object: I): QueueSettings {
+    const message = createBaseQueueSettings();
+    message.leaseJobsMax = object.leaseJobsMax ?? undefined;
+    message.retryPolicy = (object.retryPolicy !== undefined && object.retryPolicy !== null)
+      ? RetryPolicy.fromPartial(object.retryPolicy)
+      : undefined;
+    message.limit = (object.limit !== undefined && object.limit !== null) ? Limit.fromPartial(object.limit) : undefined;
+    message.keyLimit = (object.keyLimit !== undefined && object.keyLimit !== null)
+      ? Limit.fromPartial(object.keyLimit)
+      : undefined;
+    message.serialRetry = object.serialRetry ?? undefined;
+    return message;
+  },
 };
 
-function createBaseRetryPolicy(): RetryPolicy {
-  return {
-    maxAttempts: undefined,
-    initialBackoff: undefined,
-    factor: undefined,
-    maxBackoff: undefined,
-    jitter: undefined,
-  };
+function createBaseLimit(): Limit {
+  return { runningMax: 0, rate: undefined };
 }
 
-export const RetryPolicy: MessageFns<RetryPolicy> = {
-  encode(message: RetryPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.maxAttempts !== undefined) {
-      writer.uint32(8).int32(message.maxAttempts);
+export const Limit: MessageFns<Limit> = {
+  encode(message: Limit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runningMax !== 0) {
+      writer.uint32(8).int32(message.runningMax);
     }
-    if (message.initialBackoff !== undefined) {
-      Duration.encode(message.initialBackoff, writer.uint32(18).fork()).join();
-    }
-    if (message.factor !== undefined) {
-      writer.uint32(25).double(message.factor);
-    }
-    if (message.maxBackoff !== undefined) {
-      Duration.encode(message.maxBackoff, writer.uint32(34).fork()).join();
-    }
-    if (message.jitter !== undefined) {
-      writer.uint32(41).double(message.jitter);
+    if (message.rate !== undefined) {
+      RateLimit.encode(message.rate, writer.uint32(18).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): RetryPolicy {
+  decode(input: BinaryReader | Uint8Array, length?: number): Limit {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -422,7 +550,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseRetryPolicy();
+      const message = createBaseLimit();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -431,7 +559,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.maxAttempts = reader.int32();
+            message.runningMax = reader.int32();
             continue;
           }
           case 2: {
@@ -439,31 +567,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
               break;
             }
 
-            message.initialBackoff = Duration.decode(reader, reader.uint32());
-            continue;
-          }
-          case 3: {
-            if (tag !== 25) {
-              break;
-            }
-
-            message.factor = reader.double();
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.maxBackoff = Duration.decode(reader, reader.uint32());
-            continue;
-          }
-          case 5: {
-            if (tag !== 41) {
-              break;
-            }
-
-            message.jitter = reader.double();
+            message.rate = RateLimit.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -477,10 +581,101 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Limit>, I>>(base?: I): Limit {
+    return Limit.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Limit>, I>>(object: I): Limit {
+    const message = createBaseLimit();
+    message.runningMax = object.runningMax ?? 0;
+    message.rate = (object.rate !== undefined && object.rate !== null) ? RateLimit.fromPartial(object.rate) : undefined;
+    return message;
+  },
+};
+
+function createBaseRateLimit(): RateLimit {
+  return { starts: 0, period: undefined, burst: 0 };
+}
+
+export const RateLimit: MessageFns<RateLimit> = {
+  encode(message: RateLimit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.starts !== 0) {
+      writer.uint32(8).int32(message.starts);
+    }
+    if (message.period !== undefined) {
+      Duration.encode(message.period, writer.uint32(18).fork()).join();
+    }
+    if (message.burst !== 0) {
+      writer.uint32(24).int32(message.burst);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RateLimit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRateLimit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.starts = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.period = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.burst = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RateLimit>, I>>(base?: I): RateLimit {
+    return RateLimit.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RateLimit>, I>>(object: I): RateLimit {
+    const message = createBaseRateLimit();
+    message.starts = object.starts ?? 0;
+    message.period = (object.period !== undefined && object.period !== null)
+      ? Duration.fromPartial(object.period)
+      : undefined;
+    message.burst = object.burst ?? 0;
+    return message;
+  },
 };
 
 function createBaseQueueDepth(): QueueDepth {
-  return { ready: 0, leased: 0, scheduled: 0, capped: false, oldestReadyAge: undefined };
+  return { ready: 0, leased: 0, scheduled: 0, capped: false, oldestReadyAge: undefined, blocked: 0 };
 }
 
 export const QueueDepth: MessageFns<QueueDepth> = {
@@ -499,6 +694,9 @@ export const QueueDepth: MessageFns<QueueDepth> = {
     }
     if (message.oldestReadyAge !== undefined) {
       Duration.encode(message.oldestReadyAge, writer.uint32(42).fork()).join();
+    }
+    if (message.blocked !== 0) {
+      writer.uint32(48).int32(message.blocked);
     }
     return writer;
   },
@@ -556,6 +754,14 @@ export const QueueDepth: MessageFns<QueueDepth> = {
             message.oldestReadyAge = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.blocked = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -566,6 +772,22 @@ export const QueueDepth: MessageFns<QueueDepth> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<QueueDepth>, I>>(base?: I): QueueDepth {
+    return QueueDepth.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<QueueDepth>, I>>(object: I): QueueDepth {
+    const message = createBaseQueueDepth();
+    message.ready = object.ready ?? 0;
+    message.leased = object.leased ?? 0;
+    message.scheduled = object.scheduled ?? 0;
+    message.capped = object.capped ?? false;
+    message.oldestReadyAge = (object.oldestReadyAge !== undefined && object.oldestReadyAge !== null)
+      ? Duration.fromPartial(object.oldestReadyAge)
+      : undefined;
+    message.blocked = object.blocked ?? 0;
+    return message;
   },
 };
 
@@ -624,6 +846,16 @@ export const ListQueuesRequest: MessageFns<ListQueuesRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<ListQueuesRequest>, I>>(base?: I): ListQueuesRequest {
+    return ListQueuesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListQueuesRequest>, I>>(object: I): ListQueuesRequest {
+    const message = createBaseListQueuesRequest();
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
 };
 
 function createBaseListQueuesResponse(): ListQueuesResponse {
@@ -681,6 +913,16 @@ export const ListQueuesResponse: MessageFns<ListQueuesResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<ListQueuesResponse>, I>>(base?: I): ListQueuesResponse {
+    return ListQueuesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListQueuesResponse>, I>>(object: I): ListQueuesResponse {
+    const message = createBaseListQueuesResponse();
+    message.queues = object.queues?.map((e) => Queue.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
 };
 
 function createBaseGetQueueRequest(): GetQueueRequest {
@@ -727,6 +969,15 @@ export const GetQueueRequest: MessageFns<GetQueueRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<GetQueueRequest>, I>>(base?: I): GetQueueRequest {
+    return GetQueueRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetQueueRequest>, I>>(object: I): GetQueueRequest {
+    const message = createBaseGetQueueRequest();
+    message.queue = object.queue ?? "";
+    return message;
+  },
 };
 
 function createBaseGetQueueResponse(): GetQueueResponse {
@@ -772,6 +1023,15 @@ export const GetQueueResponse: MessageFns<GetQueueResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<GetQueueResponse>, I>>(base?: I): GetQueueResponse {
+    return GetQueueResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetQueueResponse>, I>>(object: I): GetQueueResponse {
+    const message = createBaseGetQueueResponse();
+    message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
+    return message;
   },
 };
 
@@ -830,6 +1090,18 @@ export const UpdateQueueRequest: MessageFns<UpdateQueueRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<UpdateQueueRequest>, I>>(base?: I): UpdateQueueRequest {
+    return UpdateQueueRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateQueueRequest>, I>>(object: I): UpdateQueueRequest {
+    const message = createBaseUpdateQueueRequest();
+    message.queue = object.queue ?? "";
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? QueueSettings.fromPartial(object.settings)
+      : undefined;
+    return message;
+  },
 };
 
 function createBaseUpdateQueueResponse(): UpdateQueueResponse {
@@ -875,6 +1147,15 @@ export const UpdateQueueResponse: MessageFns<UpdateQueueResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<UpdateQueueResponse>, I>>(base?: I): UpdateQueueResponse {
+    return UpdateQueueResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateQueueResponse>, I>>(object: I): UpdateQueueResponse {
+    const message = createBaseUpdateQueueResponse();
+    message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
+    return message;
   },
 };
 
@@ -922,6 +1203,15 @@ export const PauseQueueRequest: MessageFns<PauseQueueRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<PauseQueueRequest>, I>>(base?: I): PauseQueueRequest {
+    return PauseQueueRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PauseQueueRequest>, I>>(object: I): PauseQueueRequest {
+    const message = createBasePauseQueueRequest();
+    message.queue = object.queue ?? "";
+    return message;
+  },
 };
 
 function createBasePauseQueueResponse(): PauseQueueResponse {
@@ -967,6 +1257,15 @@ export const PauseQueueResponse: MessageFns<PauseQueueResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<PauseQueueResponse>, I>>(base?: I): PauseQueueResponse {
+    return PauseQueueResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PauseQueueResponse>, I>>(object: I): PauseQueueResponse {
+    const message = createBasePauseQueueResponse();
+    message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
+    return message;
   },
 };
 
@@ -1014,6 +1313,15 @@ export const ResumeQueueRequest: MessageFns<ResumeQueueRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<ResumeQueueRequest>, I>>(base?: I): ResumeQueueRequest {
+    return ResumeQueueRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ResumeQueueRequest>, I>>(object: I): ResumeQueueRequest {
+    const message = createBaseResumeQueueRequest();
+    message.queue = object.queue ?? "";
+    return message;
+  },
 };
 
 function createBaseResumeQueueResponse(): ResumeQueueResponse {
@@ -1059,6 +1367,247 @@ export const ResumeQueueResponse: MessageFns<ResumeQueueResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<ResumeQueueResponse>, I>>(base?: I): ResumeQueueResponse {
+    return ResumeQueueResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ResumeQueueResponse>, I>>(object: I): ResumeQueueResponse {
+    const message = createBaseResumeQueueResponse();
+    message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
+    return message;
+  },
+};
+
+function createBasePurgeQueueRequest(): PurgeQueueRequest {
+  return { queue: "", reason: "" };
+}
+
+export const PurgeQueueRequest: MessageFns<PurgeQueueRequest> = {
+  encode(message: PurgeQueueRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.queue !== "") {
+      writer.uint32(10).string(message.queue);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PurgeQueueRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurgeQueueRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PurgeQueueRequest>, I>>(base?: I): PurgeQueueRequest {
+    return PurgeQueueRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PurgeQueueRequest>, I>>(object: I): PurgeQueueRequest {
+    const message = createBasePurgeQueueRequest();
+    message.queue = object.queue ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBasePurgeQueueResponse(): PurgeQueueResponse {
+  return { jobsCancelled: 0 };
+}
+
+export const PurgeQueueResponse: MessageFns<PurgeQueueResponse> = {
+  encode(message: PurgeQueueResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobsCancelled !== 0) {
+      writer.uint32(8).int64(message.jobsCancelled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PurgeQueueResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurgeQueueResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.jobsCancelled = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PurgeQueueResponse>, I>>(base?: I): PurgeQueueResponse {
+    return PurgeQueueResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PurgeQueueResponse>, I>>(object: I): PurgeQueueResponse {
+    const message = createBasePurgeQueueResponse();
+    message.jobsCancelled = object.jobsCancelled ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchQueuesRequest(): WatchQueuesRequest {
+  return { queues: [] };
+}
+
+export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
+  encode(message: WatchQueuesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.queues) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchQueuesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchQueuesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.queues.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchQueuesRequest>, I>>(base?: I): WatchQueuesRequest {
+    return WatchQueuesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchQueuesRequest>, I>>(object: I): WatchQueuesRequest {
+    const message = createBaseWatchQueuesRequest();
+    message.queues = object.queues?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseWatchQueuesResponse(): WatchQueuesResponse {
+  return { queue: undefined };
+}
+
+export const WatchQueuesResponse: MessageFns<WatchQueuesResponse> = {
+  encode(message: WatchQueuesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.queue !== undefined) {
+      Queue.encode(message.queue, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchQueuesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchQueuesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.queue = Queue.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchQueuesResponse>, I>>(base?: I): WatchQueuesResponse {
+    return WatchQueuesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchQueuesResponse>, I>>(object: I): WatchQueuesResponse {
+    const message = createBaseWatchQueuesResponse();
+    message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
+    return message;
   },
 };
 
@@ -1114,6 +1663,32 @@ export const QueueServiceService = {
     responseSerialize: (value: ResumeQueueResponse): Buffer => Buffer.from(ResumeQueueResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeQueueResponse => ResumeQueueResponse.decode(value),
   },
+  /**
+   * Cancels all that waits (READY, SCHEDULED and BLOCKED), a thousand in each commit: what is cancelled stays so when the
+   * call breaks off. Jobs that run go on. New ones may come meanwhile: pause first where they should not.
+   */
+  purgeQueue: {
+    path: "/skiplease.v1.QueueService/PurgeQueue" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PurgeQueueRequest): Buffer => Buffer.from(PurgeQueueRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PurgeQueueRequest => PurgeQueueRequest.decode(value),
+    responseSerialize: (value: PurgeQueueResponse): Buffer => Buffer.from(PurgeQueueResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PurgeQueueResponse => PurgeQueueResponse.decode(value),
+  },
+  /**
+   * These queues as they are now, then each again when its depth, settings or conditions have changed: the newest state, not
+   * every one in between. Ends only when the client or the coordinator ends it.
+   */
+  watchQueues: {
+    path: "/skiplease.v1.QueueService/WatchQueues" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchQueuesRequest): Buffer => Buffer.from(WatchQueuesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchQueuesRequest => WatchQueuesRequest.decode(value),
+    responseSerialize: (value: WatchQueuesResponse): Buffer => Buffer.from(WatchQueuesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchQueuesResponse => WatchQueuesResponse.decode(value),
+  },
 } as const;
 
 export interface QueueServiceServer extends UntypedServiceImplementation {
@@ -1126,6 +1701,16 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
   /** From the reply on, no coordinator leases any of its jobs. Jobs already leased go on. */
   pauseQueue: handleUnaryCall<PauseQueueRequest, PauseQueueResponse>;
   resumeQueue: handleUnaryCall<ResumeQueueRequest, ResumeQueueResponse>;
+  /**
+   * Cancels all that waits (READY, SCHEDULED and BLOCKED), a thousand in each commit: what is cancelled stays so when the
+   * call breaks off. Jobs that run go on. New ones may come meanwhile: pause first where they should not.
+   */
+  purgeQueue: handleUnaryCall<PurgeQueueRequest, PurgeQueueResponse>;
+  /**
+   * These queues as they are now, then each again when its depth, settings or conditions have changed: the newest state, not
+   * every one in between. Ends only when the client or the coordinator ends it.
+   */
+  watchQueues: handleServerStreamingCall<WatchQueuesRequest, WatchQueuesResponse>;
 }
 
 export interface QueueServiceClient extends Client {
@@ -1208,6 +1793,35 @@ export interface QueueServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeQueueResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Cancels all that waits (READY, SCHEDULED and BLOCKED), a thousand in each commit: what is cancelled stays so when the
+   * call breaks off. Jobs that run go on. New ones may come meanwhile: pause first where they should not.
+   */
+  purgeQueue(
+    request: PurgeQueueRequest,
+    callback: (error: ServiceError | null, response: PurgeQueueResponse) => void,
+  ): ClientUnaryCall;
+  purgeQueue(
+    request: PurgeQueueRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PurgeQueueResponse) => void,
+  ): ClientUnaryCall;
+  purgeQueue(
+    request: PurgeQueueRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PurgeQueueResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * These queues as they are now, then each again when its depth, settings or conditions have changed: the newest state, not
+   * every one in between. Ends only when the client or the coordinator ends it.
+   */
+  watchQueues(request: WatchQueuesRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchQueuesResponse>;
+  watchQueues(
+    request: WatchQueuesRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchQueuesResponse>;
 }
 
 export const QueueServiceClient = makeGenericClientConstructor(
@@ -1218,6 +1832,19 @@ export const QueueServiceClient = makeGenericClientConstructor(
   service: typeof QueueServiceService;
   serviceName: string;
 };
+
+type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
+
+export type DeepPartial<T> = T extends Builtin ? T
+  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
+
+type KeysOfUnion<T> = T extends T ? keyof T : never;
+export type Exact<P, I extends P> = P extends Builtin ? P
+  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
 
 function toTimestamp(date: Date): Timestamp {
   const seconds = Math.trunc(date.getTime() / 1_000);
@@ -1231,7 +1858,20 @@ function fromTimestamp(t: Timestamp): Date {
   return new globalThis.Date(millis);
 }
 
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
+
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
+  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
+  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
 }

@@ -61,6 +61,8 @@ export const CancelReason = {
   JOB_CANCELLED: 1,
   /** LEASE_LOST - The lease is held by nobody or somebody else now. */
   LEASE_LOST: 2,
+  /** TIMED_OUT - It has run for longer than its timeout: this attempt has failed with the error code TIMEOUT. */
+  TIMED_OUT: 3,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -70,6 +72,7 @@ export namespace CancelReason {
   export type UNSPECIFIED = typeof CancelReason.UNSPECIFIED;
   export type JOB_CANCELLED = typeof CancelReason.JOB_CANCELLED;
   export type LEASE_LOST = typeof CancelReason.LEASE_LOST;
+  export type TIMED_OUT = typeof CancelReason.TIMED_OUT;
   export type UNRECOGNIZED = typeof CancelReason.UNRECOGNIZED;
 }
 
@@ -448,6 +451,46 @@ export const LeaseRequest: MessageFns<LeaseRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<LeaseRequest>, I>>(base?: I): LeaseRequest {
+    return LeaseRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeaseRequest>, I>>(object: I): LeaseRequest {
+    const message = createBaseLeaseRequest();
+    switch (object.message?.$case) {
+      case "hello": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "hello", value: Hello.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "window": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "window", value: Window.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "report": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "report", value: Report.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "heartbeat": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "heartbeat", value: Heartbeat.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "progress": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "progress", value: Progress.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
 };
 
 function createBaseLeaseResponse(): LeaseResponse {
@@ -550,6 +593,52 @@ export const LeaseResponse: MessageFns<LeaseResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<LeaseResponse>, I>>(base?: I): LeaseResponse {
+    return LeaseResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeaseResponse>, I>>(object: I): LeaseResponse {
+    const message = createBaseLeaseResponse();
+    switch (object.message?.$case) {
+      case "welcome": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "welcome", value: Welcome.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "lease": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "lease", value: Lease.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "receipt": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "receipt", value: Receipt.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "alive": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "alive", value: Alive.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "cancel": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "cancel", value: Cancel.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "drain": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "drain", value: Drain.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
   },
 };
 
@@ -683,6 +772,24 @@ export const Hello: MessageFns<Hello> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Hello>, I>>(base?: I): Hello {
+    return Hello.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Hello>, I>>(object: I): Hello {
+    const message = createBaseHello();
+    message.workerId = object.workerId ?? "";
+    message.instanceId = object.instanceId ?? "";
+    message.queues = object.queues?.map((e) => QueueSubscription.fromPartial(e)) || [];
+    message.window = (object.window !== undefined && object.window !== null)
+      ? Window.fromPartial(object.window)
+      : undefined;
+    message.sdk = object.sdk ?? "";
+    message.sdkVersion = object.sdkVersion ?? "";
+    message.heldTokens = object.heldTokens?.map((e) => e) || [];
+    message.receiveBytesMax = object.receiveBytesMax ?? 0;
+    return message;
+  },
 };
 
 function createBaseQueueSubscription(): QueueSubscription {
@@ -739,6 +846,16 @@ export const QueueSubscription: MessageFns<QueueSubscription> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<QueueSubscription>, I>>(base?: I): QueueSubscription {
+    return QueueSubscription.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<QueueSubscription>, I>>(object: I): QueueSubscription {
+    const message = createBaseQueueSubscription();
+    message.queue = object.queue ?? "";
+    message.jobsMax = object.jobsMax ?? 0;
+    return message;
   },
 };
 
@@ -808,6 +925,17 @@ export const Window: MessageFns<Window> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Window>, I>>(base?: I): Window {
+    return Window.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Window>, I>>(object: I): Window {
+    const message = createBaseWindow();
+    message.jobs = object.jobs ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.queues = object.queues?.map((e) => QueueSubscription.fromPartial(e)) || [];
+    return message;
+  },
 };
 
 function createBaseReport(): Report {
@@ -864,6 +992,16 @@ export const Report: MessageFns<Report> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Report>, I>>(base?: I): Report {
+    return Report.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Report>, I>>(object: I): Report {
+    const message = createBaseReport();
+    message.token = object.token ?? "";
+    message.outcomes = object.outcomes?.map((e) => JobOutcome.fromPartial(e)) || [];
+    return message;
   },
 };
 
@@ -968,6 +1106,42 @@ export const JobOutcome: MessageFns<JobOutcome> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<JobOutcome>, I>>(base?: I): JobOutcome {
+    return JobOutcome.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobOutcome>, I>>(object: I): JobOutcome {
+    const message = createBaseJobOutcome();
+    message.jobId = object.jobId ?? "";
+    switch (object.outcome?.$case) {
+      case "succeeded": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "succeeded", value: Succeeded.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "failed": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "failed", value: Failed.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "released": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "released", value: Released.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "snoozed": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "snoozed", value: Snoozed.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
+    message.followUps = object.followUps?.map((e) => JobSpec.fromPartial(e)) || [];
+    return message;
+  },
 };
 
 function createBaseSucceeded(): Succeeded {
@@ -1013,6 +1187,17 @@ export const Succeeded: MessageFns<Succeeded> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Succeeded>, I>>(base?: I): Succeeded {
+    return Succeeded.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Succeeded>, I>>(object: I): Succeeded {
+    const message = createBaseSucceeded();
+    message.result = (object.result !== undefined && object.result !== null)
+      ? Payload.fromPartial(object.result)
+      : undefined;
+    return message;
   },
 };
 
@@ -1082,6 +1267,21 @@ export const Failed: MessageFns<Failed> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Failed>, I>>(base?: I): Failed {
+    return Failed.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Failed>, I>>(object: I): Failed {
+    const message = createBaseFailed();
+    message.error = (object.error !== undefined && object.error !== null)
+      ? JobError.fromPartial(object.error)
+      : undefined;
+    message.permanent = object.permanent ?? false;
+    message.retryDelay = (object.retryDelay !== undefined && object.retryDelay !== null)
+      ? Duration.fromPartial(object.retryDelay)
+      : undefined;
+    return message;
+  },
 };
 
 function createBaseReleased(): Released {
@@ -1128,6 +1328,17 @@ export const Released: MessageFns<Released> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Released>, I>>(base?: I): Released {
+    return Released.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Released>, I>>(object: I): Released {
+    const message = createBaseReleased();
+    message.delay = (object.delay !== undefined && object.delay !== null)
+      ? Duration.fromPartial(object.delay)
+      : undefined;
+    return message;
+  },
 };
 
 function createBaseSnoozed(): Snoozed {
@@ -1173,6 +1384,17 @@ export const Snoozed: MessageFns<Snoozed> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Snoozed>, I>>(base?: I): Snoozed {
+    return Snoozed.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Snoozed>, I>>(object: I): Snoozed {
+    const message = createBaseSnoozed();
+    message.delay = (object.delay !== undefined && object.delay !== null)
+      ? Duration.fromPartial(object.delay)
+      : undefined;
+    return message;
   },
 };
 
@@ -1230,6 +1452,16 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Heartbeat>, I>>(base?: I): Heartbeat {
+    return Heartbeat.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Heartbeat>, I>>(object: I): Heartbeat {
+    const message = createBaseHeartbeat();
+    message.sequence = object.sequence ?? 0;
+    message.received = object.received ?? 0;
+    return message;
   },
 };
 
@@ -1320,6 +1552,21 @@ export const Progress: MessageFns<Progress> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Progress>, I>>(base?: I): Progress {
+    return Progress.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Progress>, I>>(object: I): Progress {
+    const message = createBaseProgress();
+    message.token = object.token ?? "";
+    message.jobId = object.jobId ?? "";
+    message.percent = object.percent ?? 0;
+    message.note = object.note ?? "";
+    message.checkpoint = (object.checkpoint !== undefined && object.checkpoint !== null)
+      ? Payload.fromPartial(object.checkpoint)
+      : undefined;
+    return message;
   },
 };
 
@@ -1429,6 +1676,26 @@ export const Welcome: MessageFns<Welcome> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Welcome>, I>>(base?: I): Welcome {
+    return Welcome.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Welcome>, I>>(object: I): Welcome {
+    const message = createBaseWelcome();
+    message.sessionId = object.sessionId ?? "";
+    message.leaseTtl = (object.leaseTtl !== undefined && object.leaseTtl !== null)
+      ? Duration.fromPartial(object.leaseTtl)
+      : undefined;
+    message.heartbeatInterval = (object.heartbeatInterval !== undefined && object.heartbeatInterval !== null)
+      ? Duration.fromPartial(object.heartbeatInterval)
+      : undefined;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? Limits.fromPartial(object.limits)
+      : undefined;
+    message.resumed = object.resumed?.map((e) => HeldLease.fromPartial(e)) || [];
+    message.lostTokens = object.lostTokens?.map((e) => e) || [];
+    return message;
+  },
 };
 
 function createBaseHeldLease(): HeldLease {
@@ -1485,6 +1752,16 @@ export const HeldLease: MessageFns<HeldLease> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<HeldLease>, I>>(base?: I): HeldLease {
+    return HeldLease.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HeldLease>, I>>(object: I): HeldLease {
+    const message = createBaseHeldLease();
+    message.token = object.token ?? "";
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    return message;
   },
 };
 
@@ -1576,6 +1853,19 @@ export const Limits: MessageFns<Limits> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Limits>, I>>(base?: I): Limits {
+    return Limits.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Limits>, I>>(object: I): Limits {
+    const message = createBaseLimits();
+    message.receiveBytesMax = object.receiveBytesMax ?? 0;
+    message.payloadBytesMax = object.payloadBytesMax ?? 0;
+    message.resultBytesMax = object.resultBytesMax ?? 0;
+    message.checkpointBytesMax = object.checkpointBytesMax ?? 0;
+    message.reportOutcomesMax = object.reportOutcomesMax ?? 0;
+    return message;
+  },
 };
 
 function createBaseLease(): Lease {
@@ -1654,6 +1944,18 @@ export const Lease: MessageFns<Lease> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Lease>, I>>(base?: I): Lease {
+    return Lease.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Lease>, I>>(object: I): Lease {
+    const message = createBaseLease();
+    message.token = object.token ?? "";
+    message.number = object.number ?? 0;
+    message.queue = object.queue ?? "";
+    message.jobs = object.jobs?.map((e) => LeasedJob.fromPartial(e)) || [];
+    return message;
   },
 };
 
@@ -1814,6 +2116,34 @@ export const LeasedJob: MessageFns<LeasedJob> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<LeasedJob>, I>>(base?: I): LeasedJob {
+    return LeasedJob.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeasedJob>, I>>(object: I): LeasedJob {
+    const message = createBaseLeasedJob();
+    message.id = object.id ?? "";
+    message.type = object.type ?? "";
+    message.payload = object.payload ?? new Uint8Array(0);
+    message.contentType = object.contentType ?? "";
+    message.attempt = object.attempt ?? 0;
+    message.maxAttempts = object.maxAttempts ?? 0;
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.checkpoint = object.checkpoint ?? new Uint8Array(0);
+    message.priority = object.priority ?? 0;
+    return message;
+  },
 };
 
 function createBaseLeasedJob_HeadersEntry(): LeasedJob_HeadersEntry {
@@ -1871,6 +2201,16 @@ export const LeasedJob_HeadersEntry: MessageFns<LeasedJob_HeadersEntry> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<LeasedJob_HeadersEntry>, I>>(base?: I): LeasedJob_HeadersEntry {
+    return LeasedJob_HeadersEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeasedJob_HeadersEntry>, I>>(object: I): LeasedJob_HeadersEntry {
+    const message = createBaseLeasedJob_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
 };
 
 function createBaseReceipt(): Receipt {
@@ -1927,6 +2267,16 @@ export const Receipt: MessageFns<Receipt> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Receipt>, I>>(base?: I): Receipt {
+    return Receipt.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Receipt>, I>>(object: I): Receipt {
+    const message = createBaseReceipt();
+    message.token = object.token ?? "";
+    message.jobs = object.jobs?.map((e) => JobReceipt.fromPartial(e)) || [];
+    return message;
   },
 };
 
@@ -1996,6 +2346,17 @@ export const JobReceipt: MessageFns<JobReceipt> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<JobReceipt>, I>>(base?: I): JobReceipt {
+    return JobReceipt.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobReceipt>, I>>(object: I): JobReceipt {
+    const message = createBaseJobReceipt();
+    message.jobId = object.jobId ?? "";
+    message.status = object.status ?? 0;
+    message.message = object.message ?? "";
+    return message;
+  },
 };
 
 function createBaseAlive(): Alive {
@@ -2052,6 +2413,18 @@ export const Alive: MessageFns<Alive> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Alive>, I>>(base?: I): Alive {
+    return Alive.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Alive>, I>>(object: I): Alive {
+    const message = createBaseAlive();
+    message.sequence = object.sequence ?? 0;
+    message.validFor = (object.validFor !== undefined && object.validFor !== null)
+      ? Duration.fromPartial(object.validFor)
+      : undefined;
+    return message;
   },
 };
 
@@ -2132,6 +2505,18 @@ export const Cancel: MessageFns<Cancel> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Cancel>, I>>(base?: I): Cancel {
+    return Cancel.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Cancel>, I>>(object: I): Cancel {
+    const message = createBaseCancel();
+    message.token = object.token ?? "";
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.reason = object.reason ?? 0;
+    message.message = object.message ?? "";
+    return message;
+  },
 };
 
 function createBaseDrain(): Drain {
@@ -2177,6 +2562,17 @@ export const Drain: MessageFns<Drain> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<Drain>, I>>(base?: I): Drain {
+    return Drain.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Drain>, I>>(object: I): Drain {
+    const message = createBaseDrain();
+    message.deadline = (object.deadline !== undefined && object.deadline !== null)
+      ? Duration.fromPartial(object.deadline)
+      : undefined;
+    return message;
   },
 };
 
@@ -2246,6 +2642,17 @@ export const ListWorkersRequest: MessageFns<ListWorkersRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<ListWorkersRequest>, I>>(base?: I): ListWorkersRequest {
+    return ListWorkersRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListWorkersRequest>, I>>(object: I): ListWorkersRequest {
+    const message = createBaseListWorkersRequest();
+    message.queue = object.queue ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
 };
 
 function createBaseListWorkersResponse(): ListWorkersResponse {
@@ -2302,6 +2709,16 @@ export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<ListWorkersResponse>, I>>(base?: I): ListWorkersResponse {
+    return ListWorkersResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListWorkersResponse>, I>>(object: I): ListWorkersResponse {
+    const message = createBaseListWorkersResponse();
+    message.workers = object.workers?.map((e) => Worker.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
   },
 };
 
@@ -2471,6 +2888,25 @@ export const Worker: MessageFns<Worker> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<Worker>, I>>(base?: I): Worker {
+    return Worker.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Worker>, I>>(object: I): Worker {
+    const message = createBaseWorker();
+    message.workerId = object.workerId ?? "";
+    message.instanceId = object.instanceId ?? "";
+    message.sessionId = object.sessionId ?? "";
+    message.coordinatorId = object.coordinatorId ?? "";
+    message.queues = object.queues?.map((e) => e) || [];
+    message.windowJobs = object.windowJobs ?? 0;
+    message.leases = object.leases ?? 0;
+    message.jobs = object.jobs ?? 0;
+    message.sdk = object.sdk ?? "";
+    message.sdkVersion = object.sdkVersion ?? "";
+    message.connectTime = object.connectTime ?? undefined;
+    return message;
+  },
 };
 
 function createBaseListLeasesRequest(): ListLeasesRequest {
@@ -2550,6 +2986,18 @@ export const ListLeasesRequest: MessageFns<ListLeasesRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+
+  create<I extends Exact<DeepPartial<ListLeasesRequest>, I>>(base?: I): ListLeasesRequest {
+    return ListLeasesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListLeasesRequest>, I>>(object: I): ListLeasesRequest {
+    const message = createBaseListLeasesRequest();
+    message.queue = object.queue ?? "";
+    message.workerId = object.workerId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
 };
 
 function createBaseListLeasesResponse(): ListLeasesResponse {
@@ -2606,6 +3054,16 @@ export const ListLeasesResponse: MessageFns<ListLeasesResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<ListLeasesResponse>, I>>(base?: I): ListLeasesResponse {
+    return ListLeasesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListLeasesResponse>, I>>(object: I): ListLeasesResponse {
+    const message = createBaseListLeasesResponse();
+    message.leases = object.leases?.map((e) => LeaseInfo.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
   },
 };
 
@@ -2738,6 +3196,22 @@ export const LeaseInfo: MessageFns<LeaseInfo> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
+  },
+
+  create<I extends Exact<DeepPartial<LeaseInfo>, I>>(base?: I): LeaseInfo {
+    return LeaseInfo.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeaseInfo>, I>>(object: I): LeaseInfo {
+    const message = createBaseLeaseInfo();
+    message.leaseId = object.leaseId ?? 0;
+    message.queue = object.queue ?? "";
+    message.workerId = object.workerId ?? "";
+    message.sessionId = object.sessionId ?? "";
+    message.coordinatorId = object.coordinatorId ?? "";
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.jobsSettled = object.jobsSettled ?? 0;
+    message.grantTime = object.grantTime ?? undefined;
+    return message;
   },
 };
 
@@ -2896,6 +3370,19 @@ export const WorkerServiceClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
+type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
+
+export type DeepPartial<T> = T extends Builtin ? T
+  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
+
+type KeysOfUnion<T> = T extends T ? keyof T : never;
+export type Exact<P, I extends P> = P extends Builtin ? P
+  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
+
 function toTimestamp(date: Date): Timestamp {
   const seconds = Math.trunc(date.getTime() / 1_000);
   const nanos = (date.getTime() % 1_000) * 1_000_000;
@@ -2922,4 +3409,6 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
+  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
+  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
 }
