@@ -5,7 +5,7 @@ import type { ServiceError } from '@grpc/grpc-js';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import type { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { CancelJobsRequest, ListJobsRequest, RetryJobsRequest, SubmitJobRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
