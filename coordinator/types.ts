@@ -32,6 +32,32 @@ export interface NewJob {
   headers: string | null;
   /** The FAILED job that this one retries. */
   originId: string | null;
+  /** What few jobs ask for; null: nothing of it. */
+  options: JobOptions | null;
+}
+
+/** Stored as JSON with these names: SQL functions read them. Times in milliseconds of the database's clock. */
+export interface JobOptions {
+  /** What is left out is the queue's. */
+  retry?: { initialMs?: number; factor?: number; maxMs?: number; jitter?: number };
+  startByMs?: number;
+  unique?: UniqueKey;
+  serialKey?: string;
+  limitKey?: string;
+  batchId?: string;
+  /** Ids of the jobs that it waits for. */
+  after?: string[];
+  afterPolicy?: 'cancel' | 'run_anyway';
+  /** The name of the schedule that submitted it. */
+  schedule?: string;
+}
+
+export interface UniqueKey {
+  key: string;
+  scope: 'queue' | 'queue_and_type';
+  /** null: until its job is final. */
+  lifetimeMs: number | null;
+  onConflict: 'return_existing' | 'reject' | 'replace';
 }
 
 /** Retry policy of a queue. Times in milliseconds. */

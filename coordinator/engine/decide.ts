@@ -108,7 +108,7 @@ function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, 
   const number = lease.attempts[place]!;
   const { leaseId } = lease;
   const back = (attempt: number, delayMs: number): ReturnRow => ({
-    jobId, queueId: lease.queueId, bytes: facts.bytes, priority: lease.priorities[place]!, attempt, delayMs,
+    jobId, queueId: lease.queueId, bytes: facts.bytes, priority: lease.priorities[place]!, attempt, delayMs, special: facts.special,
   });
   const ended = (state: 4 | 5, result: Uint8Array | null = null, resultType: string | null = null): OutcomeRow => ({
     jobId, leaseId, state, attempt: number, result, resultType,

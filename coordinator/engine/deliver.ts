@@ -40,7 +40,9 @@ export class Delivery {
     this.#clock = deps.clock;
   }
 
-  deliver(session: Session, queue: QueueSettings, token: { leaseId: bigint; secret: bigint }, jobs: GrantedJob[]): void {
+  deliver(
+    session: Session, queue: QueueSettings, token: { leaseId: bigint; secret: bigint }, jobs: GrantedJob[], specialIds?: ReadonlySet<string>,
+  ): void {
     const port = session.port;
     if (port === undefined || session.draining) {
       this.giveBack(session.id, token.leaseId);
@@ -58,7 +60,7 @@ export class Delivery {
       messages.push(message(job, queue));
     }
     const lease = new HeldLease({
-      leaseId: token.leaseId, secret: token.secret, queueId: queue.id, jobIds, attempts, bytes, grantedMs: this.#clock.nowMs(),
+      leaseId: token.leaseId, secret: token.secret, queueId: queue.id, jobIds, attempts, bytes, grantedMs: this.#clock.nowMs(), specialIds,
     });
     lease.number = session.leaseNumber;
     session.take(lease);

@@ -269,7 +269,7 @@ export class Dispatcher {
       const lease = claimed[index];
       if (lease !== undefined) {
         count += lease.jobs.length;
-        this.#delivery.deliver(slot.session, want.queue, { leaseId: lease.leaseId, secret: slot.secret }, lease.jobs);
+        this.#delivery.deliver(slot.session, want.queue, { leaseId: lease.leaseId, secret: slot.secret }, lease.jobs, lease.specialIds);
         const mean = lease.jobs.reduce((sum, job) => sum + job.bytes, 0) / lease.jobs.length;
         this.#meanBytes.set(want.queueId, (this.#meanBytes.get(want.queueId) ?? mean) * (1 - MEAN_WEIGHT) + mean * MEAN_WEIGHT);
         this.#countWaits(lease);

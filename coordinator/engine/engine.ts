@@ -1,4 +1,5 @@
 import type { Condition } from './guard.ts';
+import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 
 /** What a submit answers once it is committed. */
@@ -36,4 +37,6 @@ export interface Engine {
   queuesChanged(queueIds: number[]): void;
   /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
   jobsCancelled(jobs: CancelledLeasedJob[]): void;
+  /** After a commit that made jobs ready, or scheduled some that are due now: wake who waits for them. */
+  setGoing(after: AfterEnd): void;
 }

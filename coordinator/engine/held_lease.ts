@@ -11,6 +11,8 @@ export class HeldLease {
   readonly attempts: number[];
   /** Weight of each job in the window: bytes. */
   readonly bytes: number[];
+  /** Jobs whose end concerns others: they are settled the careful way. undefined: none. */
+  readonly specialIds: ReadonlySet<string> | undefined;
   /** When it was granted, by this process's monotonic clock: milliseconds. */
   readonly grantedMs: number;
   /** Place among the stream's Lease messages; 0: resumed, it came by an earlier stream. */
@@ -24,7 +26,7 @@ export class HeldLease {
 
   constructor(fields: {
     leaseId: bigint; secret: bigint; queueId: number; jobIds: string[]; attempts: number[]; bytes: number[];
-    grantedMs: number; settled?: Bits;
+    grantedMs: number; settled?: Bits; specialIds?: ReadonlySet<string> | undefined;
   }) {
     this.leaseId = fields.leaseId;
     this.secret = fields.secret;
@@ -33,6 +35,7 @@ export class HeldLease {
     this.jobIds = fields.jobIds;
     this.attempts = fields.attempts;
     this.bytes = fields.bytes;
+    this.specialIds = fields.specialIds;
     this.grantedMs = fields.grantedMs;
     this.settled = fields.settled ?? new Bits(fields.jobIds.length);
     this.taken = this.settled.copy();

@@ -177,6 +177,14 @@ export class Mending {
         await this.#submitFollowUps(run, followUps.get(item.move)!, returned);
       }
     }
+    const special = decided.filter(({ item, decision }) => decision.writes?.outcome !== undefined && leases.get(item.request.leaseId)!.special);
+    if (special.length > 0) {
+      const { levels, scheduled } = await this.#store.afterEnd(run, special.map(({ jobId }) => jobId));
+      returned.ready.push(...levels);
+      if (scheduled) {
+        returned.delayMs = 0;
+      }
+    }
     for (const row of decisions.returns) {
       if (row.delayMs === 0) {
         returned.ready.push({ queueId: row.queueId, priority: row.priority, positionMin: positionMin! });

@@ -84,7 +84,8 @@ export class Settler {
       } else if (token === undefined) {
         receipts[index] = receipt(jobId, ReceiptStatus.LEASE_LOST);
       } else {
-        const place = known === undefined || move.kind !== 'succeed' || move.followUps.length > 0 ? -1 : known.place(jobId);
+        const plain = known !== undefined && move.kind === 'succeed' && move.followUps.length === 0 && known.specialIds?.has(jobId) !== true;
+        const place = plain ? known.place(jobId) : -1;
         if (place >= 0 && known!.taken.set(place)) {
           places.push(place);
           fast.push(index);

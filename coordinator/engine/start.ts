@@ -5,6 +5,7 @@ import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
 import type { NotifyConnection } from '../store/notify.ts';
+import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
 import { Delivery } from './deliver.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -165,6 +166,13 @@ export class RunningEngine implements Engine {
     const elsewhere = jobs.filter(({ coordinatorId }) => coordinatorId !== this.coordinatorId);
     if (elsewhere.length > 0) {
       this.#wakeups.cancelled(elsewhere);
+    }
+  }
+
+  setGoing({ levels, scheduled }: AfterEnd): void {
+    this.#ready(levels, true);
+    if (scheduled) {
+      this.scheduled(this.nowMs());
     }
   }
 

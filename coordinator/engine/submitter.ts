@@ -13,6 +13,8 @@ import type { NewJob } from '../types.ts';
 
 /** Jobs that one flush commits together. */
 const FLUSH_JOBS_MAX = 5_000;
+/** Likewise of those with options: more work for each, and rows of others that they lock. */
+const FLUSH_SPECIAL_JOBS_MAX = 1_000;
 /** What a client that was turned away waits before it tries again: milliseconds. */
 const RETRY_AFTER_MS = 250;
 
@@ -39,6 +41,8 @@ export class Submitter {
   readonly #clock: Clock;
   readonly #submitted: (submitted: Submitted) => void;
   readonly #batcher: Batcher<Caller>;
+  /** Callers of whose jobs some have options. */
+  readonly #special: Batcher<Caller>;
   #waitingBytes = 0;
   /** Submits that wait for their queues to be looked up, and the last of them. */
   #lookups = 0;
@@ -54,23 +58,25 @@ export class Submitter {
     this.#clock = deps.clock;
     this.#submitted = deps.submitted;
     this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
+    this.#special = new Batcher((callers) => this.#flushSpecial(callers), FLUSH_SPECIAL_JOBS_MAX, (caller) => caller.rows.length);
   }
 
   /** The next flush is not full yet. */
   get wantsMore(): boolean {
-    return this.#batcher.waitingWeight < FLUSH_JOBS_MAX;
+    return this.#batcher.waitingWeight < FLUSH_JOBS_MAX && this.#special.waitingWeight < FLUSH_JOBS_MAX;
   }
 
   async submit(jobs: NewJob[]): Promise<SubmitAnswer> {
     const bytes = jobs.reduce((sum, job) => sum + job.payload.length, 0);
-    if (this.#batcher.waitingWeight > SUBMIT_WAITING_JOBS_MAX || this.#waitingBytes > SUBMIT_WAITING_BYTES_MAX) {
+    if (this.#batcher.waitingWeight + this.#special.waitingWeight > SUBMIT_WAITING_JOBS_MAX || this.#waitingBytes > SUBMIT_WAITING_BYTES_MAX) {
       throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_SUBMITS_WAITING',
         'More submits wait for their commit than this coordinator holds. Send it again a little later.', { retryAfterMs: RETRY_AFTER_MS });
     }
     this.#waitingBytes += bytes;
     const known = this.#lookups === 0 ? this.#queues.knownRows(jobs) : undefined;
     return new Promise((resolve, reject) => {
-      const add = (rows: SubmitRow[]) => this.#batcher.add({ rows, bytes, resolve, reject });
+      const special = jobs.some(({ options }) => options !== null);
+      const add = (rows: SubmitRow[]) => (special ? this.#addSpecial({ rows, bytes, resolve, reject }) : this.#batcher.add({ rows, bytes, resolve, reject }));
       if (known !== undefined) {
         add(known);
       } else {
@@ -94,9 +100,24 @@ export class Submitter {
     }
   }
 
+  /** After the plain ones that came before: jobs may wait for those. */
+  #addSpecial(caller: Caller): void {
+    void this.#batcher.idle().then(() => this.#special.add(caller));
+  }
+
   /** Resolves when every submit so far is answered. */
-  idle(): Promise<void> {
-    return this.#batcher.idle();
+  async idle(): Promise<void> {
+    await this.#batcher.idle();
+    await this.#special.idle();
+  }
+
+  async #flushSpecial(callers: Caller[]): Promise<void> {
+    const started = this.#clock.nowMs();
+    await this.#commitEach(callers, (rows) => this.#store.submitSpecial(rows));
+    callers.forEach((caller) => {
+      this.#waitingBytes -= caller.bytes;
+    });
+    this.#metrics.submit((this.#clock.nowMs() - started) / 1000, callers.reduce((sum, { rows }) => sum + rows.length, 0));
   }
 
   async #flush(callers: Caller[]): Promise<void> {
@@ -113,7 +134,11 @@ export class Submitter {
       if (plan !== undefined) {
         this.#handOff.failed(plan, this.#store.isAmbiguous(error));
       }
-      await this.#commitEach(callers, error);
+      if (this.#store.isTransient(error) && !this.#store.isLocked(error)) {
+        this.#refuse(callers, error);
+      } else {
+        await this.#commitEach(callers, (rows) => this.#store.submitEach(rows));
+      }
     } finally {
       callers.forEach((caller) => {
         this.#waitingBytes -= caller.bytes;
@@ -142,16 +167,13 @@ export class Submitter {
   }
 
   /** Something conflicted or was refused: each caller by itself, so that the others are answered as if nothing had been. */
-  async #commitEach(callers: Caller[], reason: unknown): Promise<void> {
+  async #commitEach(callers: Caller[], submitEach: Store['submitEach']): Promise<void> {
     try {
-      if (this.#store.isTransient(reason) && !this.#store.isLocked(reason)) {
-        throw reason;
-      }
-      const results = await this.#store.submitEach(callers.map((caller) => caller.rows));
+      const results = await submitEach(callers.map((caller) => caller.rows));
       results.forEach((result, index) => {
         const caller = callers[index]!;
         if ('error' in result) {
-          caller.reject(this.#store.isTransient(result.error) ? result.error : refused(result.error));
+          caller.reject(this.#store.isTransient(result.error) ? result.error : this.#store.refusal(result.error) ?? refused(result.error));
         } else if (result.takenIds.length > 0) {
           caller.reject(new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN',
             `Job ${result.takenIds[0]} exists with another queue or type; nothing of this submit was created.`,
@@ -164,9 +186,13 @@ export class Submitter {
         }
       });
     } catch (error) {
-      this.#metrics.error('SUBMIT_FAILED');
-      callers.forEach((caller) => caller.reject(error));
+      this.#refuse(callers, error);
     }
+  }
+
+  #refuse(callers: Caller[], error: unknown): void {
+    this.#metrics.error('SUBMIT_FAILED');
+    callers.forEach((caller) => caller.reject(error));
   }
 
   #wake(rows: SubmitRow[], positionMin: bigint | null, before: Level[] = []): void {
@@ -201,5 +227,8 @@ export class Submitter {
 }
 
 function refused(error: Error): SkipleaseError {
+  if (error instanceof SkipleaseError) {
+    return error;
+  }
   return new SkipleaseError('INVALID_ARGUMENT', 'REFUSED_BY_DATABASE', `The database refused the submit: ${error.message}`);
 }

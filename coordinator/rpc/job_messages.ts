@@ -1,9 +1,10 @@
-import type { Attempt, Job, JobError, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import type { Attempt, BlockedReason, Job, JobError, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { JobState as Numbers } from '../types.ts';
 import type { AttemptRow, FullJobRow } from '../store/get_jobs.ts';
 import type { JobRow } from '../store/job_place.ts';
 import { uuidTimeMs } from './ids.ts';
 import { shownPayload } from './payload.ts';
+import { shownOptions } from './shown_options.ts';
 import { toDuration } from './time.ts';
 
 /** Errors of a thousand attempts could pass a client's message limit: beyond this the oldest lose their details, then their messages. */
@@ -50,16 +51,8 @@ export function listedJob(row: JobRow): Job {
     progress: undefined,
     originJobId: row.originId ?? '',
     retriedAsJobId: row.retriedAsId ?? '',
-    startBy: undefined,
-    retryPolicy: undefined,
-    unique: undefined,
-    serialKey: '',
-    limitKey: '',
-    batchId: '',
-    afterJobIds: [],
-    afterPolicy: 0,
-    blockedReason: 0,
-    schedule: '',
+    ...shownOptions(row.options),
+    blockedReason: (row.blockedReason ?? 0) as BlockedReason,
   };
 }
 

@@ -86,8 +86,9 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
 
     cancelJobs: calls.ordinary(async ({ jobIds, reason }) => {
       const ids = checkJobIds(jobIds, JOB_IDS_MAX, 'job_ids');
-      const results = await cancelJobs(pool, ids, checkReason(reason), ({ leased, queues }) => {
+      const results = await cancelJobs(pool, ids, checkReason(reason), ({ leased, queues, wake }) => {
         engine.jobsCancelled(leased.map((job) => ({ ...job, reason })));
+        engine.setGoing(wake);
         queues.forEach((count, queue) => cancelled(queue, count));
       });
       return {

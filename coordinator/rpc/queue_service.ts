@@ -102,7 +102,7 @@ function message(row: QueueRow, depth: QueueDepthRow, shared: readonly Condition
       ready: depth.ready,
       leased: depth.leased,
       scheduled: depth.scheduled,
-      blocked: 0,
+      blocked: depth.blocked,
       capped: depth.capped,
       oldestReadyAge: depth.oldestReadyAgeMs === null ? undefined : toDuration(Math.max(depth.oldestReadyAgeMs, 0)),
     },

@@ -3,6 +3,7 @@ import type { NewJob } from '../types.ts';
 import { invalidArgument } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
 import { newJobId, parseUuid, uuidTimeMs } from './ids.ts';
+import { jobOptions } from './job_options.ts';
 import { isName, NAME_WORDS } from './names.ts';
 import { storedContent } from './payload.ts';
 import { DAY_MS, durationMs, timestampMs, YEAR_MS } from './time.ts';
@@ -86,6 +87,7 @@ function newJob(
     timeoutMs: spec.timeout === undefined ? null : durationMs(spec.timeout, TIMEOUT, `${fieldAt(index)}.timeout`, violations) ?? null,
     headers: headersText(spec.headers, fieldAt, index, violations),
     originId: null,
+    options: jobOptions(spec, rules, fieldAt, index, violations),
   };
 }
 

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { SkipleaseError } from '../errors.ts';
+import { JobState } from '../types.ts';
 import { sqlState } from './hot_connection.ts';
 import { PLACE } from './job_place.ts';
+import type { AfterEnd } from './settle_carefully.ts';
 import { nothing, sql } from './pool.ts';
 import type { Pool, Queryable } from './pool.ts';
 
@@ -31,6 +33,8 @@ export interface CancelCommit {
   leased: CancelledLeased[];
   /** How many, by the queue's name. */
   queues: Map<string, number>;
+  /** What their end set going: others took their place. */
+  wake: AfterEnd;
 }
 
 const placed = z.object({
@@ -41,6 +45,7 @@ const placed = z.object({
   priority: z.number(),
   position: z.string().nullable(),
   attempt: z.number(),
+  special: z.boolean(),
   leaseId: z.string().nullable(),
   place: z.number().nullable(),
   sessionId: z.string().nullable(),
@@ -105,17 +110,19 @@ async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
   const found = await transaction.any(sql.type(placed)`
     with wanted as materialized (select id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
     select place.id, state, queue_id as "queueId", q.name as queue, priority, ready_position::text as position, attempt,
-           lease_id::text as "leaseId", lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId"
+           skiplease.is_special(options) as special, lease_id::text as "leaseId", lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId"
       from place join skiplease.queue q on q.id = queue_id`);
   const known = new Set(found.map(({ id }) => id));
   const held = await lockHeld(transaction, found.filter(({ leaseId }) => leaseId !== null));
-  const gone = await takeWaiting(transaction, found.filter(({ state }) => state === 1 || state === 2));
+  const waiting = found.filter(({ state }) => state === JobState.SCHEDULED || state === JobState.READY || state === JobState.BLOCKED);
+  const gone = await takeWaiting(transaction, waiting);
   const cancelled = await end(transaction, [...held, ...gone.map((job) => ({ ...job, leaseId: null }))], reason);
   const leased = held.filter(({ id }) => cancelled.has(id));
   await markSettled(transaction, leased);
   return {
     cancelled,
     commit: {
+      wake: await afterEnd(transaction, found.filter(({ id, special }) => special && cancelled.has(id)).map(({ id }) => id)),
       leased: leased.map(({ id, leaseId, sessionId, coordinatorId }) => ({
         jobId: id, leaseId: leaseId!, sessionId: sessionId!, coordinatorId: coordinatorId!,
       })),
@@ -151,10 +158,25 @@ async function lockHeld(transaction: Queryable, jobs: Placed[]): Promise<Placed[
   return jobs.filter(({ id }) => now.has(id)).map((job) => ({ ...job, ...now.get(job.id)! }));
 }
 
+/** Special ones leave their batches and gates. */
+async function afterEnd(transaction: Queryable, ids: string[]): Promise<AfterEnd> {
+  if (ids.length === 0) {
+    return { levels: [], scheduled: false };
+  }
+  const rows = await transaction.any(sql.type(z.object({ queueId: z.number().nullable(), priority: z.number().nullable(), position: z.string().nullable() }))`
+    select queue_id as "queueId", priority, "position"::text as position from skiplease.after_end(${sql.array(ids, 'uuid')})`);
+  const placed = rows.filter(({ position }) => position !== null);
+  return {
+    levels: placed.map(({ queueId, priority, position }) => ({ queueId: queueId!, priority: priority!, positionMin: BigInt(position!) })),
+    scheduled: placed.length < rows.length,
+  };
+}
+
 /** Deletes what waits. What a claim took meanwhile is not returned, and is looked for again. */
 async function takeWaiting(transaction: Queryable, jobs: Placed[]): Promise<Placed[]> {
   const ready = jobs.filter(({ position }) => position !== null);
-  const timed = jobs.filter(({ position }) => position === null);
+  const timed = jobs.filter(({ state }) => state === JobState.SCHEDULED);
+  const blocked = jobs.filter(({ state }) => state === JobState.BLOCKED);
   const taken = new Set<string>();
   const idRow = sql.type(z.object({ id: z.string() }));
   if (ready.length > 0) {
@@ -174,6 +196,14 @@ async function takeWaiting(transaction: Queryable, jobs: Placed[]): Promise<Plac
         select job_id from skiplease.scheduled where job_id = any(${sql.array(timed.map(({ id }) => id), 'uuid')}) order by job_id for update
       )
       delete from skiplease.scheduled where job_id = any(array(select job_id from mine)) returning job_id as id`);
+    rows.forEach(({ id }) => taken.add(id));
+  }
+  if (blocked.length > 0) {
+    const rows = await transaction.any(idRow`
+      with mine as materialized (
+        select job_id from skiplease.blocked where job_id = any(${sql.array(blocked.map(({ id }) => id), 'uuid')}) order by job_id for update
+      )
+      delete from skiplease.blocked where job_id = any(array(select job_id from mine)) returning job_id as id`);
     rows.forEach(({ id }) => taken.add(id));
   }
   return jobs.filter(({ id }) => taken.has(id));

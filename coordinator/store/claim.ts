@@ -39,6 +39,8 @@ export interface ClaimedJob {
 export interface ClaimedSlot {
   leaseId: bigint;
   jobs: ClaimedJob[];
+  /** Those whose end concerns others; undefined: none. */
+  specialIds: ReadonlySet<string> | undefined;
 }
 
 export interface ClaimResult {
@@ -70,7 +72,7 @@ export const CLAIM: Statement = {
   heap as materialized (
     select ord, count(*)::int4 as found, array_agg(tid) as tids, array_agg("position") as positions, array_agg(job_id) as job_ids,
            array_agg(attempt) as attempts, array_agg(priority) as priorities, array_agg(bytes) as bytes, array_agg(again) as again,
-           array_agg(waited_ms) as waited_ms, array_agg(running) as running
+           array_agg(waited_ms) as waited_ms, array_agg(running) as running, array_agg(job_id) filter (where special) as specials
       from (
         select w.ord, p.*, sum(p.bytes) over (partition by w.ord rows unbounded preceding) as running,
                (date_part('epoch', (select now from clock) - p.since) * 1000)::int8 as waited_ms
@@ -79,7 +81,7 @@ export const CLAIM: Statement = {
          cross join lateral (
            select r.* from generate_series(w.level_first, w.level_last) as g (i)
             cross join lateral (
-              select r.ctid as tid, r."position", r.job_id, r.since, r.bytes, r.priority, r.attempt, r.again
+              select r.ctid as tid, r."position", r.job_id, r.since, r.bytes, r.priority, r.attempt, r.again, r.special
                 from skiplease.ready r
                where r.queue_id = w.queue_id and r.priority = ($5::int2[])[g.i] and r."position" > ($6::int8[])[g.i]
                order by r."position" limit w.jobs for update skip locked
@@ -108,14 +110,15 @@ export const CLAIM: Statement = {
     delete from skiplease.ready where ctid = any(array(select unnest(h.tids[s.first:s.last]) from slice s join heap h on h.ord = s.ord))
   ),
   granted as (
-    insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled)
+    insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled, special)
     select s.id, ($12::int8[])[s.slot], ($1::int4[])[s.ord], $13::uuid, ($14::uuid[])[s.slot], clock.now, h.job_ids[s.first:s.last],
-           h.attempts[s.first:s.last], h.priorities[s.first:s.last], repeat('0', s.last - s.first + 1)::varbit
+           h.attempts[s.first:s.last], h.priorities[s.first:s.last], repeat('0', s.last - s.first + 1)::varbit,
+           coalesce(h.job_ids[s.first:s.last] && h.specials, false)
       from slice s join heap h on h.ord = s.ord cross join clock where s.id is not null
   )
   select s.slot, s.found, h.positions[s.last + 1:s.full_last], h.priorities[s.last + 1:s.full_last],
          s.id, h.job_ids[s.first:s.last], h.positions[s.first:s.last], h.attempts[s.first:s.last], h.priorities[s.first:s.last],
-         h.bytes[s.first:s.last], h.waited_ms[s.first:s.last], f.*
+         h.bytes[s.first:s.last], h.waited_ms[s.first:s.last], h.specials, f.*
     from slice s
     join heap h on h.ord = s.ord
     left join lateral (
@@ -188,7 +191,11 @@ function gather(queues: ClaimQueue[], wanted: number[], queueOf: number[], rows:
     if (row[4] !== null) {
       const positions = list(row[6]!);
       const priorities = list(row[8]!);
-      flat[slot] = { leaseId: BigInt(row[4]!), jobs: jobsOf(row, positions, priorities, lent) };
+      flat[slot] = {
+        leaseId: BigInt(row[4]!),
+        jobs: jobsOf(row, positions, priorities, lent),
+        specialIds: row[11] === null ? undefined : new Set(list(row[11]!)),
+      };
       taken(priorities, positions, marks[queue]!);
     }
   }
@@ -255,16 +262,16 @@ function jobsOf(row: Row, positions: readonly string[], priorities: readonly str
 /** By index in the lease, those that were read. */
 function contentsOf(row: Row): (Content | undefined)[] {
   const contents: (Content | undefined)[] = [];
-  if (row[11] === null) {
+  if (row[12] === null) {
     return contents;
   }
-  const types = row[12]!.split(',');
-  const contentTypes = row[13]!.split('\n');
-  const payloads = bytea(row[14]!);
-  const lengths = list(row[15]!);
-  const extras = row[16] === null ? NO_EXTRAS : (JSON.parse(row[16]!) as Extras);
+  const types = row[13]!.split(',');
+  const contentTypes = row[14]!.split('\n');
+  const payloads = bytea(row[15]!);
+  const lengths = list(row[16]!);
+  const extras = row[17] === null ? NO_EXTRAS : (JSON.parse(row[17]!) as Extras);
   let offset = 0;
-  list(row[11]!).forEach((place, index) => {
+  list(row[12]!).forEach((place, index) => {
     const start = offset;
     offset += Number(lengths[index]);
     const extra = extras[Number(place)];

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import type { JobOptions } from '../types.ts';
 import { sql } from './pool.ts';
 
 /**
- * Where a job is, is its state: in outcome it is final, else it is in exactly one of scheduled, ready and a lease whose
- * bit for it is clear. One snapshot sees it in one of them, however fast it moves; in two statements it could be nowhere.
+ * Where a job is, is its state: in outcome it is final, else it is in exactly one of scheduled, blocked, ready and a lease
+ * whose bit for it is clear. One snapshot sees it in one of them, however fast it moves; in two statements it could be nowhere.
  *
  * Expects a CTE `wanted (id uuid)` before it, and gives CTEs up to `place`: a row for each of them that is a job.
  * A job is found in ready by the position it was given at first, or, when it has been there before, by `again`.
@@ -12,13 +13,15 @@ import { sql } from './pool.ts';
  */
 export const PLACE = sql.fragment`
   found as materialized (
-    select j.id, j.queue_id, j.priority, j.type, j.max_attempts, j.timeout_ms, j.content_type, j.headers, j.origin_id,
+    select j.id, j.queue_id, j.priority, j.type, j.max_attempts, j.timeout_ms, j.content_type, j.headers, j.origin_id, j.options,
            o.state as outcome_state, o.attempt as outcome_attempt, o.finished_at, o.reason,
-           s.run_at as due_at, coalesce(s.attempt, r.attempt) as next_attempt, r."position" as ready_position
+           s.run_at as due_at, coalesce(s.attempt, r.attempt, b.attempt) as next_attempt, r."position" as ready_position,
+           b.reason as blocked_reason
       from wanted w
      cross join lateral (select * from skiplease.job where id = w.id offset 0) j
       left join lateral (select * from skiplease.outcome where job_id = w.id offset 0) o on true
       left join lateral (select * from skiplease.scheduled where job_id = w.id offset 0) s on true
+      left join lateral (select attempt, reason from skiplease.blocked where job_id = w.id offset 0) b on true
       left join lateral (
         select attempt, "position" from skiplease.ready
          where queue_id = j.queue_id and priority = j.priority and "position" = j."position" and job_id = w.id
@@ -27,7 +30,7 @@ export const PLACE = sql.fragment`
          limit 1) r on true
   ),
   elsewhere as materialized (
-    select id, queue_id from found where outcome_state is null and due_at is null and ready_position is null
+    select id, queue_id from found where outcome_state is null and due_at is null and ready_position is null and blocked_reason is null
   ),
   held as materialized (
     select u.job_id, u.place, l.id as lease_id, l.attempts[u.place] as attempt, l.session_id, l.coordinator_id
@@ -44,13 +47,14 @@ export const PLACE = sql.fragment`
            case when f.outcome_state is not null then f.outcome_state
                 when f.due_at is not null then 1
                 when f.ready_position is not null then 2
+                when f.blocked_reason is not null then 7
                 when h.lease_id is not null then 3 end as state,
            coalesce(f.outcome_attempt, f.next_attempt - 1, h.attempt, 0) as attempt
       from found f left join held h on h.job_id = f.id
   )`;
 
 /** Changes whenever anything that a watcher is shown changes. From `place p`, `progress g` and `retried t`. */
-export const MARK = sql.fragment`concat_ws(' ', p.state, p.attempt, p.due_at, p.lease_id, p.session_id, g.updated_at, t.job_id)`;
+export const MARK = sql.fragment`concat_ws(' ', p.state, p.blocked_reason, p.attempt, p.due_at, p.lease_id, p.session_id, g.updated_at, t.job_id)`;
 
 /** A job without its payload, result and history. Times in milliseconds of the database's clock. */
 export const jobRow = z.object({
@@ -65,6 +69,9 @@ export const jobRow = z.object({
   timeoutMs: z.number().nullable(),
   headers: z.record(z.string(), z.string()).nullable(),
   originId: z.string().nullable(),
+  options: z.custom<JobOptions>().nullable(),
+  /** A number of BlockedReason, while BLOCKED. */
+  blockedReason: z.number().nullable(),
   retriedAsId: z.string().nullable(),
   dueAtMs: z.number().nullable(),
   finishedAtMs: z.number().nullable(),
@@ -78,7 +85,7 @@ export type JobRow = z.infer<typeof jobRow>;
 /** Columns of jobRow, from `place p` and what JOB_JOINS joins to it. */
 export const JOB_COLUMNS = sql.fragment`
   p.id, q.name as queue, p.type, p.state, p.priority, p.attempt, coalesce(p.max_attempts, q.max_attempts) as "maxAttempts",
-  p.timeout_ms::float8 as "timeoutMs", p.headers, p.origin_id as "originId", t.job_id as "retriedAsId",
+  p.timeout_ms::float8 as "timeoutMs", p.headers, p.origin_id as "originId", p.options, p.blocked_reason as "blockedReason", t.job_id as "retriedAsId",
   date_part('epoch', p.due_at) * 1000 as "dueAtMs", date_part('epoch', p.finished_at) * 1000 as "finishedAtMs",
   p.reason as "cancelReason", w.worker_id as "workerId", a.error_code as "errorCode", a.error_message as "errorMessage"`;
 

@@ -82,6 +82,8 @@ function candidates({ state, queueId }: JobFilter, probing: boolean) {
   switch (state) {
     case JobState.SCHEDULED:
       return sql.fragment`select job_id from skiplease.scheduled where ${ofQueue}`;
+    case JobState.BLOCKED:
+      return sql.fragment`select job_id from skiplease.blocked where ${ofQueue}`;
     case JobState.READY:
       return probing
         ? sql.fragment`select id from skiplease.job`

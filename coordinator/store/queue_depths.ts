@@ -11,6 +11,7 @@ const depthRow = z.object({
   ready: z.number(),
   leased: z.number(),
   scheduled: z.number(),
+  blocked: z.number(),
   /** A count stopped at DEPTH_MAX: the true ones are at least as large. */
   capped: z.boolean(),
   /** null: none is ready. */
@@ -36,14 +37,16 @@ export async function queueDepths(pool: Queryable, queueIds: number[] | undefine
     held as materialized (
       select queue_id, least(sum(length(settled) - bit_count(settled)), ${DEPTH_MAX}::int)::int as jobs from skiplease.lease group by queue_id
     )
-    select q.id as "queueId", q.name as queue, r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled,
-           t.capped or r.jobs >= ${DEPTH_MAX}::int or coalesce(h.jobs, 0) >= ${DEPTH_MAX}::int as capped,
+    select q.id as "queueId", q.name as queue, r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled, b.jobs as blocked,
+           t.capped or r.jobs >= ${DEPTH_MAX}::int or coalesce(h.jobs, 0) >= ${DEPTH_MAX}::int or b.jobs >= ${DEPTH_MAX}::int as capped,
            date_part('epoch', skiplease.now() - o.since) * 1000 as "oldestReadyAgeMs",
            exists (select 1 from skiplease.session s where q.name = any(s.queues)) as served
       from (select id, name from skiplease.queue where ${wanted}) q
      cross join total t
      cross join lateral (
        select count(*)::int as jobs from (select 1 from skiplease.ready where queue_id = q.id limit ${DEPTH_MAX}::int) x) r
+     cross join lateral (
+       select count(*)::int as jobs from (select 1 from skiplease.blocked where queue_id = q.id limit ${DEPTH_MAX}::int) x) b
      cross join lateral (
        select min(f.since) as since from generate_series(0, 9) as g (priority)
         cross join lateral (select since from skiplease.ready where queue_id = q.id and priority = g.priority

@@ -57,6 +57,8 @@ export interface ResumedLease {
   settled: Bits;
   /** By place in jobIds. */
   bytes: number[];
+  /** Jobs whose end concerns others may be among them: all are taken for such. */
+  specialIds: ReadonlySet<string> | undefined;
 }
 
 const RESUME: Statement = {
@@ -75,7 +77,8 @@ const RESUME: Statement = {
          array_to_string(m.attempts, ','), m.settled,
          (select string_agg(coalesce(j.bytes, 0)::text, ',' order by u.place)
             from unnest(m.job_ids) with ordinality u (id, place)
-            left join lateral (select skiplease.job_bytes(payload, headers) as bytes from skiplease.job where id = u.id offset 0) j on true)
+            left join lateral (select skiplease.job_bytes(payload, headers) as bytes from skiplease.job where id = u.id offset 0) j on true),
+         m.special
     from moved m`,
 };
 
@@ -101,6 +104,7 @@ export async function resumeLeases(
     attempts: row[5]!.split(',').map(Number),
     settled: Bits.parse(row[6]!),
     bytes: row[7]!.split(',').map(Number),
+    specialIds: row[8] === 't' ? new Set(row[4]!.split(',')) : undefined,
   }));
 }
 

@@ -2,6 +2,7 @@ import { Bits } from '../bits.ts';
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray, varbitArray } from './binary.ts';
 import type { Statement, TransactionRun } from './hot_connection.ts';
+import type { Level } from './levels.ts';
 
 /** A lease as it stands under our lock. */
 export interface LockedLease {
@@ -16,12 +17,15 @@ export interface LockedLease {
   attempts: number[];
   priorities: number[];
   settled: Bits;
+  /** One of its jobs is special: 0002_special.sql. */
+  special: boolean;
 }
 
 /** What is on record about a job, looked up once its lease is locked. */
 export interface JobFacts {
   queueId: number;
   maxAttempts: number | null;
+  special: boolean;
   bytes: number;
   outcome: { state: number; leaseId: bigint | null } | undefined;
   /** Leases under which attempts of it were reported as failed. */
@@ -31,7 +35,7 @@ export interface JobFacts {
 }
 
 const LOCKED_COLUMNS = `l.id, l.secret, l.queue_id, l.session_id, l.coordinator_id, date_part('epoch', l.granted_at) * 1000,
-  array_to_string(l.job_ids, ','), array_to_string(l.attempts, ','), array_to_string(l.priorities, ','), l.settled,
+  array_to_string(l.job_ids, ','), array_to_string(l.attempts, ','), array_to_string(l.priorities, ','), l.settled, l.special,
   (select s.worker_id from skiplease.session s where s.id = l.session_id)`;
 
 /** To give jobs back: waits for nobody. What somebody else holds is left out, for the caller to come back to. */
@@ -68,7 +72,8 @@ export async function lockLeases(
       attempts: row[7]!.split(',').map(Number),
       priorities: row[8]!.split(',').map(Number),
       settled: Bits.parse(row[9]!),
-      workerId: row[10] ?? '',
+      special: row[10] === 't',
+      workerId: row[11] ?? '',
     });
   }
   const missing = leaseIds.filter((id) => !locked.has(id));
@@ -80,12 +85,12 @@ const LOOK: Statement = {
   name: 'look_at_jobs',
   text: `
   select i.id, j.queue_id, j.max_attempts, j.bytes + coalesce(p.bytes, 0), o.state, o.lease_id,
-         a.failed, a.expired
+         a.failed, a.expired, j.special
     from unnest($1::uuid[]) i (id)
    cross join lateral (select string_agg(lease_id::text, ',') filter (where state = 1) as failed,
                               string_agg(lease_id::text, ',') filter (where state = 2) as expired
                          from skiplease.attempt where job_id = i.id) a
-   cross join lateral (select queue_id, max_attempts, skiplease.job_bytes(payload, headers) as bytes
+   cross join lateral (select queue_id, max_attempts, skiplease.is_special(options) as special, skiplease.job_bytes(payload, headers) as bytes
                          from skiplease.job where id = i.id offset 0) j
     left join lateral (select state, lease_id from skiplease.outcome where job_id = i.id offset 0) o on true
     left join lateral (select octet_length(checkpoint) as bytes from skiplease.progress where job_id = i.id offset 0) p on true`,
@@ -104,6 +109,7 @@ export async function lookAtJobs(run: TransactionRun, jobIds: string[]): Promise
         outcome: row[4] === null ? undefined : { state: Number(row[4]), leaseId: row[5] === null ? null : BigInt(row[5]!) },
         attemptLeaseIds: idList(row[6] ?? null),
         expiredLeaseIds: idList(row[7] ?? null),
+        special: row[8] === 't',
       },
     ]),
   );
@@ -144,6 +150,7 @@ export interface ReturnRow {
   priority: number;
   attempt: number;
   delayMs: number;
+  special: boolean;
 }
 
 export interface Decisions {
@@ -180,17 +187,18 @@ const WRITE: Statement = {
              as a (job_id, number, lease_id, state, started_at, worker_id, code, message, details), clock
   ),
   back as materialized (
-    select * from unnest($18::uuid[], $19::int4[], $20::int4[], $21::int2[], $22::int2[], $23::int8[])
-      with ordinality as r (job_id, queue_id, bytes, priority, attempt, delay_ms, ordinal)
+    select * from unnest($18::uuid[], $19::int4[], $20::int4[], $21::int2[], $22::int2[], $23::int8[], $24::bool[])
+      with ordinality as r (job_id, queue_id, bytes, priority, attempt, delay_ms, special, ordinal)
   ),
   waiting as (
-    insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)
-    select (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + ordinal, job_id, clock.now, queue_id, bytes, priority, attempt, true from back, clock where delay_ms = 0
+    insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again, special)
+    select (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + ordinal, job_id, clock.now, queue_id, bytes, priority, attempt, true, special
+      from back, clock where delay_ms = 0
     returning "position"
   ),
   timed as (
-    insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt)
-    select job_id, clock.now + delay_ms * interval '1 millisecond', queue_id, bytes, priority, attempt from back, clock where delay_ms > 0
+    insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt, special)
+    select job_id, clock.now + delay_ms * interval '1 millisecond', queue_id, bytes, priority, attempt, special from back, clock where delay_ms > 0
   )
   select (select array_to_string(array_agg(job_id), ',') from ended), (select min("position") from waiting)`,
 };
@@ -222,9 +230,30 @@ export async function writeDecisions(run: TransactionRun, decisions: Decisions):
     int2Array(returns.map(({ priority }) => priority)),
     int2Array(returns.map(({ attempt }) => attempt)),
     int8Array(returns.map(({ delayMs }) => Math.ceil(delayMs))),
+    returns.map(({ special }) => special),
   ]);
   return {
     ended: new Set(row![0] ? row![0].split(',') : []),
     positionMin: row![1] === null ? null : BigInt(row![1]!),
+  };
+}
+
+const AFTER_END: Statement = { name: 'after_end', text: `select queue_id, priority, "position" from skiplease.after_end($1::uuid[])` };
+
+/** What the end of special jobs set going. */
+export interface AfterEnd {
+  /** Where jobs became ready. */
+  levels: Level[];
+  /** Something was put into scheduled, due now. */
+  scheduled: boolean;
+}
+
+/** Jobs of special leases got their outcome just now, in this transaction: they leave their batches and gates. */
+export async function afterEnd(run: TransactionRun, jobIds: string[]): Promise<AfterEnd> {
+  const rows = await run(AFTER_END, [uuidArray(jobIds)]);
+  const placed = rows.filter((row) => row[2] !== null);
+  return {
+    levels: placed.map((row) => ({ queueId: Number(row[0]), priority: Number(row[1]), positionMin: BigInt(row[2]!) })),
+    scheduled: placed.length < rows.length,
   };
 }

@@ -11,11 +11,13 @@ import { connect } from './connection.ts';
 import { saveProgress, sweepProgress, type ProgressRow } from './progress.ts';
 import { promote, type Promotion } from './promote.ts';
 import { createQueues, queuesById, type Run } from './queue_settings.ts';
+import { refusal } from './refusal.ts';
 import * as sessions from './sessions.ts';
 import { Optimism } from './optimism.ts';
 import { RecentJobs } from './recent_jobs.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
-import { lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { afterEnd, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { submitSpecialCaller } from './submit_special.ts';
 import { firstPosition, REFUSED, submit, submitOneCaller, submitRepeated, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
 
 export type { TransactionRun };
@@ -36,6 +38,7 @@ export class Store {
   readonly log: Log;
   readonly #databaseUrl: string;
   readonly #submit: HotConnection;
+  readonly #special: HotConnection;
   readonly #claim: HotConnection;
   readonly #settle: HotConnection;
   readonly #mend: HotConnection;
@@ -52,6 +55,7 @@ export class Store {
     this.log = log;
     const connection = (purpose: string) => new HotConnection(databaseUrl, purpose, observe);
     this.#submit = connection('submit');
+    this.#special = connection('special');
     this.#claim = connection('claim');
     this.#settle = connection('settle');
     this.#mend = connection('mend');
@@ -60,7 +64,7 @@ export class Store {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#submit, this.#claim, this.#settle, this.#mend, this.#rare, this.#pulse].map((connection) => connection.close()));
+    await Promise.all([this.#submit, this.#special, this.#claim, this.#settle, this.#mend, this.#rare, this.#pulse].map((connection) => connection.close()));
   }
 
   isTransient(error: unknown): boolean {
@@ -87,6 +91,11 @@ export class Store {
     return sqlState(error) === REFUSED;
   }
 
+  /** What a SQL function of ours refused, as callers are told; undefined: it was something else. */
+  refusal(error: unknown): SkipleaseError | undefined {
+    return refusal(error);
+  }
+
   submit(rows: SubmitRow[]): Promise<SubmitCommit> {
     return this.#withPartitions(() => this.#submits.run(
       async () => {
@@ -103,8 +112,19 @@ export class Store {
    * a lock takes no other with it.
    */
   submitEach(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
+    return this.#submitEach(this.#submit, 'submit_each', callers, submitOneCaller);
+  }
+
+  /** Likewise for callers whose jobs have options, on a connection of their own: plain ones never wait for them. */
+  submitSpecial(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
+    return this.#submitEach(this.#special, 'submit_special', callers, submitSpecialCaller);
+  }
+
+  #submitEach(
+    connection: HotConnection, name: string, callers: SubmitRow[][], submitCaller: typeof submitOneCaller,
+  ): Promise<(CallerSubmit | { error: Error })[]> {
     return this.#withPartitions(() =>
-      this.#submit.transaction('submit_each', async (run) => {
+      connection.transaction(name, async (run) => {
         const results: (CallerSubmit | { error: Error })[] = [];
         let locked: { error: Error; count: number } | undefined;
         for (const rows of callers) {
@@ -114,7 +134,7 @@ export class Store {
           }
           await run('savepoint caller');
           try {
-            const result = await submitOneCaller(run, rows);
+            const result = await submitCaller(run, rows);
             if (result.takenIds.length > 0) {
               await run('rollback to savepoint caller');
             }
@@ -168,11 +188,13 @@ export class Store {
   lockLeases = lockLeases;
   lookAtJobs = lookAtJobs;
   writeDecisions = writeDecisions;
+  afterEnd = afterEnd;
   lockExpired = coordinators.lockExpired;
 
   /** Jobs that are committed together with an outcome. Returns their lowest position in ready. An id that is taken by another job refuses both. */
   async submitFollowUps(run: TransactionRun, rows: SubmitRow[]): Promise<bigint | null> {
-    const { takenIds, positionMin } = await submitOneCaller(run, rows);
+    const special = rows.some(({ job }) => job.options !== null);
+    const { takenIds, positionMin } = await (special ? submitSpecialCaller : submitOneCaller)(run, rows);
     if (takenIds.length > 0) {
       throw new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN', `The follow-up job ${takenIds[0]} exists with another queue or type.`);
     }

@@ -149,11 +149,15 @@ export type CallerSubmit = SubmitCommit & {
 export async function submitOneCaller(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {
   const [row] = await run(INSERT_ONE_CALLER, jobParameters(rows));
   const positionMin = row![0] === null ? null : BigInt(row![0]!);
-  const inserted = new Set(ids(row![1]));
+  return { positionMin, ...(await repeatsOf(run, rows, new Set(ids(row![1])))) };
+}
+
+/** What became of those of the rows that were not inserted: looked up with a new snapshot. */
+export async function repeatsOf(run: TransactionRun, rows: SubmitRow[], inserted: Set<string>): Promise<Omit<CallerSubmit, 'positionMin'>> {
   // A caller that names an id twice gets one job: the second naming is a repeat of the first.
   const repeated = rows.filter(({ job }) => !inserted.delete(job.id));
   if (repeated.length === 0) {
-    return { positionMin, existingIds: [], takenIds: [] };
+    return { existingIds: [], takenIds: [] };
   }
   const existing = new Map((await run(LOOK_AT_EXISTING, [uuidArray(repeated.map(({ job }) => job.id))])).map((found: Row) => [found[0]!, found]));
   const takenIds = repeated
@@ -162,7 +166,7 @@ export async function submitOneCaller(run: TransactionRun, rows: SubmitRow[]): P
       return found === undefined || Number(found[1]) !== queueId || found[2] !== job.type;
     })
     .map(({ job }) => job.id);
-  return { positionMin, existingIds: repeated.map(({ job }) => job.id), takenIds };
+  return { existingIds: repeated.map(({ job }) => job.id), takenIds };
 }
 
 function ids(list: string | null | undefined): string[] {

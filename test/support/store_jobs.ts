@@ -6,7 +6,7 @@ import type { SubmitRow } from '../../coordinator/store/submit.ts';
 export function newJob(fields: Partial<NewJob> = {}): NewJob {
   return {
     id: uuidv7(), queue: 'q', type: 't', payload: Buffer.from('{}'), contentType: null, priority: 0, runAtMs: null,
-    maxAttempts: null, timeoutMs: null, headers: null, originId: null, ...fields,
+    maxAttempts: null, timeoutMs: null, headers: null, originId: null, options: null, ...fields,
   };
 }
 

@@ -14,12 +14,12 @@ const FAIL: Move = { kind: 'fail', code: 'C', message: 'm', details: 'd', perman
 function leaseOf(fields: Partial<LockedLease> = {}): LockedLease {
   return {
     leaseId: 7n, secret: 42n, queueId: 1, sessionId: 's', coordinatorId: 'c', workerId: 'w', grantedAtMs: 5, jobIds: ['a', 'b'], attempts: [1, 3],
-    priorities: [0, 9], settled: new Bits(2), ...fields,
+    priorities: [0, 9], settled: new Bits(2), special: false, ...fields,
   };
 }
 
 function factsOf(fields: Partial<JobFacts> = {}): JobFacts {
-  return { queueId: 1, maxAttempts: null, bytes: 400, outcome: undefined, attemptLeaseIds: [], expiredLeaseIds: [], ...fields };
+  return { queueId: 1, maxAttempts: null, special: false, bytes: 400, outcome: undefined, attemptLeaseIds: [], expiredLeaseIds: [], ...fields };
 }
 
 const settledAt = (place: number) => {
@@ -60,7 +60,7 @@ test('a success ends the job; its bit is set', (t) => {
 
 test('a failed attempt is kept, and the job comes back for the next one, after its backoff', (t) => {
   const { writes } = of(FAIL, leaseOf(), factsOf());
-  t.deepEqual(writes!.returned, { jobId: 'a', queueId: 1, bytes: 400, priority: 0, attempt: 2, delayMs: 1_000 });
+  t.deepEqual(writes!.returned, { jobId: 'a', queueId: 1, bytes: 400, priority: 0, attempt: 2, special: false, delayMs: 1_000 });
   t.deepEqual(writes!.attempt, { jobId: 'a', number: 1, leaseId: 7n, state: 1, startedAtMs: 5, workerId: 'w', code: 'C', message: 'm', details: 'd' });
   t.is(writes!.outcome, undefined);
   t.is(of({ ...FAIL, retryDelayMs: 0 }, leaseOf(), factsOf()).writes!.returned!.delayMs, 0, 'the worker\'s own delay goes first');

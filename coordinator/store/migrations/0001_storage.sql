@@ -51,6 +51,8 @@ create table skiplease.job (
   -- null: application/octet-stream.
   content_type text,
   headers jsonb,
+  -- What few jobs ask for (JobOptions of types.ts), as JSON with the same names; null: nothing of it.
+  options jsonb,
   payload bytea not null
 ) partition by range (id);
 -- Clients compress if they wish; pglz on the submit path costs more than it saves.
@@ -75,6 +77,8 @@ create table skiplease.ready (
   attempt smallint not null,
   -- It has been here before: it may have a checkpoint, and job.position does not tell where it is.
   again boolean not null,
+  -- Its end concerns others: 0002_special.sql.
+  special boolean not null default false,
   primary key (queue_id, priority, "position")
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_threshold = -1,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 1000000,
@@ -88,7 +92,8 @@ create table skiplease.scheduled (
   queue_id integer not null,
   bytes integer not null,
   priority smallint not null,
-  attempt smallint not null
+  attempt smallint not null,
+  special boolean not null default false
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create index scheduled_run_at on skiplease.scheduled (run_at);
 
@@ -124,6 +129,8 @@ create table skiplease.lease (
   attempts smallint[] not null,
   priorities smallint[] not null,
   settled bit varying not null,
+  -- One of its jobs is special.
+  special boolean not null default false,
   check (cardinality(job_ids) = cardinality(attempts) and cardinality(job_ids) = cardinality(priorities)
     and cardinality(job_ids) = length(settled) and cardinality(job_ids) > 0)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
