@@ -49,3 +49,10 @@ export function invalidArgument(violations: FieldViolation[]): SkipleaseError {
   const more = violations.length > 1 ? ` (and ${violations.length - 1} more)` : '';
   return new SkipleaseError('INVALID_ARGUMENT', 'INVALID_FIELD', `${first.field}: ${first.description}${more}`, { violations });
 }
+
+/** Throws that, if anything is bad. */
+export function refuseInvalid(violations: FieldViolation[]): void {
+  if (violations.length > 0) {
+    throw invalidArgument(violations);
+  }
+}

@@ -35,6 +35,8 @@ export interface Engine {
   queue(name: string): Promise<QueueSettings>;
   /** After a commit that changed queues' settings: forget the cache here and on other coordinators, wake the dispatcher. */
   queuesChanged(queueIds: number[]): void;
+  /** After a commit that put a job into `scheduled`, due at this moment of the database's clock: it is promoted in time. */
+  scheduled(runAtMs: number): void;
   /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
   jobsCancelled(jobs: CancelledLeasedJob[]): void;
   /** After a commit that made jobs ready, or scheduled some that are due now: wake who waits for them. */

@@ -8,6 +8,7 @@ import { queueDepths } from '../store/queue_depths.ts';
 import type { QueueDepthRow } from '../store/queue_depths.ts';
 import { changeQueue, getQueue, listQueues } from '../store/queues.ts';
 import type { QueueRow } from '../store/queues.ts';
+import type { Canceller } from './cancel.ts';
 import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
 import { checkQueueSettings } from './queue_settings.ts';
 import { toDuration } from './time.ts';
@@ -23,12 +24,13 @@ export interface QueueServiceDependencies {
   engine: Engine;
   pool: Pool;
   calls: UnaryCalls;
+  canceller: Canceller;
 }
 
 export { QueueServiceService as queueServiceDefinition };
 
 /** skiplease.v1.QueueService */
-export function queueService({ engine, pool, calls }: QueueServiceDependencies): Omit<QueueServiceServer, 'purgeQueue' | 'watchQueues'> {
+export function queueService({ engine, pool, calls, canceller }: QueueServiceDependencies): Omit<QueueServiceServer, 'watchQueues'> {
   /** `paused` set or cleared, on every coordinator, before the answer. */
   const setPaused = async (given: string, paused: boolean) => {
     const name = checkQueueName(given);
@@ -76,6 +78,15 @@ export function queueService({ engine, pool, calls }: QueueServiceDependencies):
 
     pauseQueue: calls.ordinary(({ queue }) => setPaused(queue, true)),
     resumeQueue: calls.ordinary(({ queue }) => setPaused(queue, false)),
+
+    purgeQueue: calls.ordinary(async (request, stopped) => {
+      const name = checkQueueName(request.queue);
+      const queue = await getQueue(pool, name);
+      if (queue === undefined) {
+        throw noSuchQueue(name);
+      }
+      return { jobsCancelled: await canceller.purge(queue.id, request.reason, stopped) };
+    }),
   };
 }
 

@@ -7,6 +7,7 @@ import type { ListenAddress } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Pool } from '../store/pool.ts';
+import { Canceller } from './cancel.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
 import { Gate } from './gate.ts';
 import { jobService, jobServiceDefinition } from './job_service.ts';
@@ -70,10 +71,11 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
     address: formatAddress({ host: address.host, port }),
     open: ({ engine, pool, payloadBytesMax, cancelled, lease }) => {
       const calls = new UnaryCalls(statuses);
+      const canceller = new Canceller({ engine, pool, cancelled });
       watcher = new JobWatcher(pool, statuses);
       const implementations = [
-        jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher, cancelled }),
-        queueService({ engine, pool, calls }),
+        jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher, canceller }),
+        queueService({ engine, pool, calls, canceller }),
         workerService({ pool, calls, lease }),
       ] as unknown as UntypedServiceImplementation[];
       definitions.forEach((definition, index) => {

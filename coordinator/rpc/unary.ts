@@ -6,6 +6,8 @@ import type { StatusMapper } from './status.ts';
 const ORDINARY_CALLS_MAX = 500;
 const BUSY_RETRY_MS = 1_000;
 
+type Handle<Request, Response> = (request: Request, stopped: () => boolean) => Promise<Response>;
+
 /** Makes handlers of plain asynchronous functions: whatever they throw is answered by the one map of errors. */
 export class UnaryCalls {
   readonly #statuses: StatusMapper;
@@ -15,10 +17,10 @@ export class UnaryCalls {
     this.#statuses = statuses;
   }
 
-  /** For calls with a bound of their own. */
-  handler<Request, Response>(handle: (request: Request) => Promise<Response>): handleUnaryCall<Request, Response> {
+  /** For calls with a bound of their own. `stopped`: the caller has gone, or its deadline has passed. */
+  handler<Request, Response>(handle: Handle<Request, Response>): handleUnaryCall<Request, Response> {
     return (call, callback) => {
-      handle(call.request).then(
+      handle(call.request, () => call.cancelled).then(
         (response) => callback(null, response),
         (error: unknown) => callback(this.#statuses.forCall(error, call.getPath())),
       );
@@ -26,15 +28,15 @@ export class UnaryCalls {
   }
 
   /** For calls that ask the database through the pool: RESOURCE_EXHAUSTED when too many wait. */
-  ordinary<Request, Response>(handle: (request: Request) => Promise<Response>): handleUnaryCall<Request, Response> {
-    return this.handler(async (request: Request) => {
+  ordinary<Request, Response>(handle: Handle<Request, Response>): handleUnaryCall<Request, Response> {
+    return this.handler(async (request: Request, stopped) => {
       if (this.#ordinary >= ORDINARY_CALLS_MAX) {
         throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_CALLS', `${ORDINARY_CALLS_MAX} calls wait for the database already.`,
           { retryAfterMs: BUSY_RETRY_MS });
       }
       this.#ordinary += 1;
       try {
-        return await handle(request);
+        return await handle(request, stopped);
       } finally {
         this.#ordinary -= 1;
       }

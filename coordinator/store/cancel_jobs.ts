@@ -12,12 +12,15 @@ import type { Pool, Queryable } from './pool.ts';
 const TRIES = 5;
 const TRY_AGAIN_MS = 20;
 
+const FINAL = new Set<number | null>([JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED]);
+
 const LOCK_NOT_AVAILABLE = '55P03';
 const DEADLOCK_DETECTED = '40P01';
 
 export interface CancelledJob {
   id: string;
-  outcome: 'cancelled' | 'already_final' | 'not_found';
+  /** running: a worker holds it, and it was to be spared. */
+  outcome: 'cancelled' | 'already_final' | 'not_found' | 'running';
 }
 
 /** A cancelled job that a worker holds: it is to be told. */
@@ -62,9 +65,10 @@ export async function cancelJobs(
   ids: string[],
   reason: string,
   committed: (commit: CancelCommit) => void,
+  running: 'cancel' | 'spare' = 'cancel',
 ): Promise<CancelledJob[]> {
-  const outcomes = new Map<string, CancelledJob['outcome']>();
-  let remaining = await cancelWhereTheyAre(pool, [...new Set(ids)], reason, outcomes, committed);
+  const cancel: Cancel = { pool, reason, running, committed, outcomes: new Map() };
+  let remaining = await cancelWhereTheyAre(cancel, [...new Set(ids)]);
   for (let attempt = 1; remaining.length > 0; attempt += 1) {
     if (attempt === TRIES) {
       throw new SkipleaseError('ABORTED', 'JOB_ON_THE_MOVE',
@@ -72,19 +76,27 @@ export async function cancelJobs(
         { retryAfterMs: 1_000, metadata: { job_id: remaining[0]! } });
     }
     await delay(TRY_AGAIN_MS * attempt);
-    remaining = await cancelWhereTheyAre(pool, remaining, reason, outcomes, committed);
+    remaining = await cancelWhereTheyAre(cancel, remaining);
   }
-  return ids.map((id) => ({ id, outcome: outcomes.get(id)! }));
+  return ids.map((id) => ({ id, outcome: cancel.outcomes.get(id)! }));
+}
+
+/** One call, and what it has come to so far. */
+interface Cancel {
+  pool: Pool;
+  reason: string;
+  running: 'cancel' | 'spare';
+  committed: (commit: CancelCommit) => void;
+  outcomes: Map<string, CancelledJob['outcome']>;
 }
 
 /** One transaction for all; when somebody holds a lock for too long, one for each, so that only the locked one waits. */
-async function cancelWhereTheyAre(
-  pool: Pool, ids: string[], reason: string,
-  outcomes: Map<string, CancelledJob['outcome']>, committed: (commit: CancelCommit) => void,
-): Promise<string[]> {
+async function cancelWhereTheyAre(cancel: Cancel, ids: string[]): Promise<string[]> {
+  const { pool, reason, running, outcomes, committed } = cancel;
   try {
-    const { cancelled, final, unknown, commit } = await pool.transaction((transaction) => tryOnce(transaction, ids, reason));
+    const { cancelled, spared, final, unknown, commit } = await pool.transaction((transaction) => tryOnce(transaction, ids, reason, running));
     cancelled.forEach((id) => outcomes.set(id, 'cancelled'));
+    spared.forEach((id) => outcomes.set(id, 'running'));
     final.forEach((id) => outcomes.set(id, 'already_final'));
     unknown.forEach((id) => outcomes.set(id, 'not_found'));
     committed(commit);
@@ -99,21 +111,22 @@ async function cancelWhereTheyAre(
     }
     const left: string[] = [];
     for (const id of ids) {
-      left.push(...(await cancelWhereTheyAre(pool, [id], reason, outcomes, committed)));
+      left.push(...(await cancelWhereTheyAre(cancel, [id])));
     }
     return left;
   }
 }
 
 /** Locate, lock, look again: where a job's row is, is its lock. The order of locks: leases by id, ready and scheduled, outcome by id. */
-async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
+async function tryOnce(transaction: Queryable, ids: string[], reason: string, running: Cancel['running']) {
   const found = await transaction.any(sql.type(placed)`
     with wanted as materialized (select id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
     select place.id, state, queue_id as "queueId", q.name as queue, priority, ready_position::text as position, attempt,
            skiplease.is_special(options) as special, lease_id::text as "leaseId", lease_place::int as place, session_id as "sessionId", coordinator_id as "coordinatorId"
       from place join skiplease.queue q on q.id = queue_id`);
   const known = new Set(found.map(({ id }) => id));
-  const held = await lockHeld(transaction, found.filter(({ leaseId }) => leaseId !== null));
+  const leasedNow = found.filter(({ leaseId }) => leaseId !== null);
+  const held = running === 'spare' ? [] : await lockHeld(transaction, leasedNow);
   const waiting = found.filter(({ state }) => state === JobState.SCHEDULED || state === JobState.READY || state === JobState.BLOCKED);
   const gone = await takeWaiting(transaction, waiting);
   const cancelled = await end(transaction, [...held, ...gone.map((job) => ({ ...job, leaseId: null }))], reason);
@@ -121,6 +134,7 @@ async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
   await markSettled(transaction, leased);
   return {
     cancelled,
+    spared: running === 'spare' ? leasedNow.map(({ id }) => id) : [],
     commit: {
       wake: await afterEnd(transaction, found.filter(({ id, special }) => special && cancelled.has(id)).map(({ id }) => id)),
       leased: leased.map(({ id, leaseId, sessionId, coordinatorId }) => ({
@@ -128,7 +142,7 @@ async function tryOnce(transaction: Queryable, ids: string[], reason: string) {
       })),
       queues: countByQueue(found.filter(({ id }) => cancelled.has(id))),
     },
-    final: found.filter(({ state }) => state !== null && state >= 4).map(({ id }) => id),
+    final: found.filter(({ state }) => FINAL.has(state)).map(({ id }) => id),
     unknown: ids.filter((id) => !known.has(id)),
   };
 }

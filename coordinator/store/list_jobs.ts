@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { JobState } from '../types.ts';
 import { mustBeSomewhere } from './get_jobs.ts';
+import { failedCandidates, jobMatches, lastErrorMatches } from './job_filter.ts';
+import type { JobFilter } from './job_filter.ts';
 import { JOB_COLUMNS, JOB_JOINS, jobRow, PLACE } from './job_place.ts';
 import type { JobRow } from './job_place.ts';
 import { sql } from './pool.ts';
@@ -13,15 +15,9 @@ const READY_SORTED_MAX = 50_000;
 /** Places looked up for one page in such a longer line. */
 const READY_PROBED_MAX = 2_000;
 
-export interface JobFilter {
-  queueId: number | undefined;
-  type: string | undefined;
+export interface ListFilter extends JobFilter {
   /** A number of JobState. */
   state: number | undefined;
-  /** Only ids from here on (inclusive). */
-  idFrom: string;
-  /** Only ids below this one. */
-  idBefore: string;
 }
 
 export interface JobPage {
@@ -40,12 +36,12 @@ const pageRow = z.object({
 });
 
 /**
- * Newest first, read from where the wanted jobs are: failed and cancelled ones from outcome's partial index, waiting and
- * held ones from their own tables. Each page is one statement that looks at a bounded number of rows.
+ * Newest first, read from where the wanted jobs are: failed and cancelled ones from outcome's partial index, those of an error
+ * class from the failed attempts, waiting and held ones from their own tables. Each page is one statement that looks at a bounded number of rows.
  */
-export async function listJobs(pool: Queryable, filter: JobFilter, pageSize: number): Promise<JobPage> {
+export async function listJobs(pool: Queryable, filter: ListFilter, pageSize: number): Promise<JobPage> {
   const probing = filter.state === JobState.READY && (await isLongLine(pool, filter.queueId));
-  const scanMax = filter.queueId === undefined && filter.type === undefined && filter.state === undefined ? pageSize : SCAN_MAX;
+  const scanMax = filter.queueId === undefined && filter.type === undefined && filter.batchId === undefined && filter.state === undefined ? pageSize : SCAN_MAX;
   const matchMax = probing ? READY_PROBED_MAX : pageSize;
   const page = await pool.one(sql.type(pageRow)`
     with scan as materialized (
@@ -53,9 +49,8 @@ export async function listJobs(pool: Queryable, filter: JobFilter, pageSize: num
        where id >= ${filter.idFrom}::uuid and id < ${filter.idBefore}::uuid order by id desc limit ${scanMax}::int
     ),
     wanted as materialized (
-      select s.id from scan s cross join lateral (select queue_id, type from skiplease.job where id = s.id offset 0) j
-       where (${filter.queueId ?? null}::int is null or j.queue_id = ${filter.queueId ?? null}::int)
-         and (${filter.type ?? null}::text is null or j.type = ${filter.type ?? null}::text)
+      select s.id from scan s cross join lateral (select queue_id, type, options from skiplease.job where id = s.id offset 0) j
+       where ${jobMatches(filter)} and ${lastErrorMatches(filter)}
        order by s.id desc limit ${matchMax}::int
     ),
     ${PLACE}
@@ -77,7 +72,8 @@ export async function listJobs(pool: Queryable, filter: JobFilter, pageSize: num
 }
 
 /** Where ids come from. Each is walked down from the newest id by an index, or is small enough to be sorted. */
-function candidates({ state, queueId }: JobFilter, probing: boolean) {
+function candidates(filter: ListFilter, probing: boolean) {
+  const { state, queueId } = filter;
   const ofQueue = queueId === undefined ? sql.fragment`true` : sql.fragment`queue_id = ${queueId}::int`;
   switch (state) {
     case JobState.SCHEDULED:
@@ -94,7 +90,7 @@ function candidates({ state, queueId }: JobFilter, probing: boolean) {
     case JobState.SUCCEEDED:
       return sql.fragment`select job_id from skiplease.outcome where state = 4`;
     case JobState.FAILED:
-      return sql.fragment`select job_id from skiplease.outcome where state = 5`;
+      return failedCandidates(filter);
     case JobState.CANCELLED:
       return sql.fragment`select job_id from skiplease.outcome where state = 6`;
     case undefined:

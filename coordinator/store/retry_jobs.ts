@@ -8,6 +8,17 @@ export interface RetryPair {
   newId: string;
 }
 
+/** What the new jobs are given. */
+export interface RetryPlan {
+  /** null: that of the job that failed. */
+  maxAttempts: number | null;
+  /** The first one is due at this moment of the database's clock, each further one `spacingMs` later. */
+  startMs: number;
+  spacingMs: number;
+  /** How many of the plan were made before. */
+  first: number;
+}
+
 /** What became of one origin. */
 export interface RetriedJob {
   originId: string;
@@ -16,13 +27,17 @@ export interface RetriedJob {
   jobId: string | undefined;
 }
 
+/** How it is run stays. Its unique key, batch, deadline and what it waited for were the origin's. */
+const KEPT_OPTIONS = sql.fragment`nullif(jsonb_strip_nulls(jsonb_build_object(
+  'retry', j.options -> 'retry', 'serialKey', j.options -> 'serialKey', 'limitKey', j.options -> 'limitKey')), '{}')`;
+
 const idPair = z.object({ originId: z.string(), jobId: z.string() });
 
 /**
  * Makes a new job of each FAILED one, in one transaction: the key of `retried` lets at most one call win for each origin.
- * The new jobs go to scheduled, due now: only the hot path's short transactions write to ready.
+ * The new jobs go to scheduled, in the order of their origins: only the hot path's short transactions write to ready.
  */
-export async function retryJobs(pool: Pool, pairs: RetryPair[]): Promise<RetriedJob[]> {
+export async function retryJobs(pool: Pool, pairs: RetryPair[], plan: RetryPlan): Promise<RetriedJob[]> {
   const originIds = pairs.map(({ originId }) => originId);
   return pool.transaction(async (transaction) => {
     const made = await transaction.any(sql.type(idPair)`
@@ -32,6 +47,7 @@ export async function retryJobs(pool: Pool, pairs: RetryPair[]): Promise<Retried
       failed as materialized (
         select i.* from input i
          cross join lateral (select 1 from skiplease.outcome where job_id = i.origin_id and state = 5 offset 0) o
+         cross join lateral (select 1 from skiplease.job where id = i.origin_id offset 0) j
       ),
       won as (
         insert into skiplease.retried (origin_id, job_id) select origin_id, job_id from failed order by origin_id
@@ -39,14 +55,17 @@ export async function retryJobs(pool: Pool, pairs: RetryPair[]): Promise<Retried
         returning origin_id, job_id
       ),
       made as (
-        insert into skiplease.job (id, queue_id, max_attempts, priority, timeout_ms, origin_id, type, content_type, headers, payload)
-        select w.job_id, j.queue_id, j.max_attempts, j.priority, j.timeout_ms, w.origin_id, j.type, j.content_type, j.headers, j.payload
+        insert into skiplease.job (id, queue_id, max_attempts, priority, timeout_ms, origin_id, type, content_type, headers, options, payload)
+        select w.job_id, j.queue_id, coalesce(${plan.maxAttempts}::int2, j.max_attempts), j.priority, j.timeout_ms, w.origin_id, j.type, j.content_type, j.headers,
+               ${KEPT_OPTIONS}, j.payload
           from won w cross join lateral (select * from skiplease.job where id = w.origin_id offset 0) j
-        returning id, queue_id, priority, origin_id, skiplease.job_bytes(payload, headers) as bytes
+        returning id, queue_id, priority, origin_id, options, skiplease.job_bytes(payload, headers) as bytes
       ),
       waiting as (
-        insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt)
-        select id, c.now, queue_id, bytes, priority, 1 from made, (select skiplease.now() as now) c
+        insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt, special)
+        select id, to_timestamp((${plan.startMs}::float8
+                                  + (${plan.first}::int8 + row_number() over (order by origin_id) - 1) * ${plan.spacingMs}::float8) / 1000),
+               queue_id, bytes, priority, 1, skiplease.is_special(options) from made
       )
       select origin_id as "originId", id as "jobId" from made`);
     const madeOf = new Map(made.map(({ originId, jobId }) => [originId, jobId]));
