@@ -24,7 +24,7 @@ export type Proof =
 
 export type Effect = 'succeeded' | 'failed' | 'retried' | 'released' | 'snoozed' | 'expired';
 
-/** The rows that carry out one move. */
+/** The rows that carry out one move. A job that is not given back has ended, by this or, with no rows at all, in SQL before. */
 export interface Writes {
   outcome: OutcomeRow | undefined;
   attempt: AttemptRow | undefined;
@@ -35,7 +35,7 @@ export interface Writes {
 /** With a `place`: the bit to set there. With none: nothing changes. */
 export type Decision =
   | { status: ReceiptStatus; place: undefined; writes: undefined }
-  | { status: ReceiptStatus; place: number; writes: Writes | undefined };
+  | { status: ReceiptStatus; place: number; writes: Writes };
 
 /** Is the lease what the proof says it is? A coordinator's own moves never touch what was resumed elsewhere meanwhile. */
 export function proves(proof: Proof, lease: LockedLease, expiredCoordinatorIds: ReadonlySet<string>): boolean {
@@ -76,8 +76,9 @@ export function decide(
     return { status: repeated ? ReceiptStatus.DUPLICATE : before, place: undefined, writes: undefined };
   }
   if (facts.outcome !== undefined) {
-    // Completed in SQL, which never writes the mask: the bit catches up, so that the lease can go.
-    return { status: before, place, writes: undefined };
+    // Ended in SQL, which never writes the mask: the bit catches up, so that the lease can go.
+    const effect = facts.outcome.state === JobState.SUCCEEDED ? 'succeeded' : 'failed';
+    return { status: before, place, writes: { outcome: undefined, attempt: undefined, returned: undefined, effect } };
   }
   return { status: ReceiptStatus.ACCEPTED, place, writes: carryOut(request.move, request.jobId, lease, place, facts, policy, random) };
 }
@@ -132,7 +133,7 @@ function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, 
       const attempt = tried(1, move.code, move.message, move.details);
       return last || move.permanent
         ? { outcome: ended(5), attempt, returned: undefined, effect: 'failed' }
-        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? backoffMs({ ...policy, ...facts.retry }, number, random)), effect: 'retried' };
+        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? backoffMs(policy, number, random)), effect: 'retried' };
     }
   }
 }

@@ -177,7 +177,8 @@ export class Mending {
         await this.#submitFollowUps(run, followUps.get(item.move)!, returned);
       }
     }
-    const special = decided.filter(({ item, decision }) => decision.writes?.outcome !== undefined && leases.get(item.request.leaseId)!.special);
+    // Whoever sets the bit of an ended job tells those whom its end concerns: an application that ended it in SQL has not.
+    const special = decided.filter(({ item, decision }) => decision.writes!.returned === undefined && leases.get(item.request.leaseId)!.special);
     if (special.length > 0) {
       const { levels, scheduled } = await this.#store.afterEnd(run, special.map(({ jobId }) => jobId));
       returned.ready.push(...levels);

@@ -188,7 +188,11 @@ export class Settler {
       part.done();
     } else {
       // They had an outcome before: completed in SQL, or cancelled at this very moment.
-      this.#settleCarefully(part.session, part.lease, before, part.jobs, part.receipts, part.done);
+      this.#settleCarefully(part.session, part.lease, before, part.jobs, part.receipts, () => {
+        const inSql = before.filter((index) => part.receipts[index]!.status === ReceiptStatus.DUPLICATE).length;
+        this.#metrics.completedJobs(this.#queues.nameOf(part.lease.queueId), 'succeeded', inSql);
+        part.done();
+      });
     }
   }
 

@@ -44,6 +44,8 @@ async function applyMissing(client: pg.Client): Promise<void> {
   for (const migration of known.filter(({ version }) => version > newest)) {
     await apply(client, migration);
   }
+  // Functions come into the world for everybody to call. Only what 0012_sql_interface.sql grants is meant for others.
+  await client.query('revoke execute on all functions in schema skiplease from public');
 }
 
 async function apply(client: pg.Client, { version, name }: Migration): Promise<void> {

@@ -1,3 +1,4 @@
+import { SkipleaseError } from '../errors.ts';
 import type { QueueSettings } from '../types.ts';
 import { int4Array, textArray } from './binary.ts';
 import type { HotConnection, Row, Statement } from './hot_connection.ts';
@@ -6,7 +7,10 @@ const COLUMNS = 'id, name, paused, lease_jobs_max, max_attempts, backoff_initial
 
 const CREATE: Statement = {
   name: 'create_queues',
-  text: `insert into skiplease.queue (name) select unnest($1::text[]) on conflict (name) do nothing`,
+  // An application's transaction, of any length, that creates one of them has this lock (skiplease.make_queue): nobody waits for it.
+  text: `insert into skiplease.queue (name)
+    select name from unnest($1::text[]) as i (name) where pg_try_advisory_xact_lock_shared(7420003, hashtext(name))
+    on conflict (name) do nothing`,
 };
 
 const BY_NAME: Statement = {
@@ -29,7 +33,14 @@ export async function createQueues(connection: HotConnection, names: string[]): 
     return found;
   }
   await connection.run(CREATE, [textArray(missing)]);
-  return (await connection.run(BY_NAME, [textArray(names)])).map(settings);
+  const queues = (await connection.run(BY_NAME, [textArray(names)])).map(settings);
+  const absent = names.find((name) => !queues.some((queue) => queue.name === name));
+  if (absent !== undefined) {
+    throw new SkipleaseError('UNAVAILABLE', 'QUEUE_BEING_CREATED',
+      `The queue ${absent} is being created by an application's transaction that has not ended. Try again, or create it beforehand (skiplease.create_queue).`,
+      { retryAfterMs: 1_000, metadata: { queue: absent } });
+  }
+  return queues;
 }
 
 /** Runs a statement: on a connection, or in a transaction that is under way. */

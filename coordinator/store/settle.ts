@@ -62,7 +62,7 @@ const SETTLE: Statement = { name: 'settle', text: settleText('', 'null') };
 const SETTLE_ENDED: Statement = {
   name: 'settle_ended',
   text: settleText('on conflict (job_id) do nothing returning job_id',
-    `case when (select count(*) from done) <> cardinality($5::uuid[]) then (select array_to_string(array_agg(job_id), ',') from done) end`),
+    `case when (select count(*) from done) <> cardinality($5::uuid[]) then coalesce((select array_to_string(array_agg(job_id), ',') from done), '') end`),
 };
 
 /** What settles: leases, outcomes, and leases to delete in passing. */

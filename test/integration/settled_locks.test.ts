@@ -244,11 +244,11 @@ test('a release that is sent again is known as one', async (t) => {
   worker.leave();
 });
 
-/** What complete() in an application's transaction does: an outcome, and its lease FOR KEY SHARE. */
+/** An application's transaction that has completed a job in SQL, and stays open. */
 async function completeInSql(lease: { token: string }, jobId: string): Promise<pg.Client> {
-  const client = await lockLease(lease, 'key share');
-  await client.query(
-    'insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt) values ($1, $2, now(), 4, 1)', [jobId, leaseId(lease)]);
+  const client = await world.client();
+  await client.query('begin');
+  await client.query('select skiplease.complete($1, $2)', [lease.token, jobId]);
   return client;
 }
 

@@ -1,4 +1,5 @@
 /** The schema comes about once, and databases that cannot be worked with are refused with a reason. */
+import { readdir } from 'node:fs/promises';
 import test from 'ava';
 import pg from 'pg';
 import { SkipleaseError } from '../../coordinator/errors.ts';
@@ -25,8 +26,8 @@ test('eight coordinators that start together migrate once', async (t) => {
   t.teardown(() => database.drop());
   await Promise.all(Array.from({ length: 8 }, () => migrate(database.url)));
   const applied = await queried<{ version: number }>(database, 'select version from skiplease.migration order by version');
-  t.deepEqual(applied.map(({ version }) => version), applied.map((_, index) => index + 1));
-  t.true(applied.length > 0);
+  const files = await readdir(new URL('../../coordinator/store/migrations/', import.meta.url));
+  t.deepEqual(applied.map(({ version }) => version), files.map((name) => Number(name.slice(0, 4))).toSorted((a, b) => a - b));
 });
 
 test('a schema that is newer than this coordinator is refused, and left as it is', async (t) => {

@@ -1,9 +1,11 @@
 /**
- * Random histories on two coordinators, some of whose steps run at once: whatever happens, each job is in one place, ends
- * once, every receipt is true, no window leaks, and nothing is lost.
+ * Random histories on two coordinators, some of whose steps run at once, and on applications that complete and fail jobs in
+ * transactions of their own: whatever happens, each job is in one place, ends once, every receipt is true, no window leaks, and
+ * nothing is lost.
  */
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
+import pg from 'pg';
 import { systemClock } from '../../coordinator/clock.ts';
 import type { Move } from '../../coordinator/engine/decide.ts';
 import { Mender } from '../../coordinator/engine/mender.ts';
@@ -27,12 +29,14 @@ const MAX_ATTEMPTS = 3;
 
 let world: StoreWorld;
 let pool: Pool;
+let applications: pg.Pool;
 let engines: TestEngine[];
 let menders: Mender[];
 
 test.before(async () => {
   world = await StoreWorld.open();
   pool = await openPool(world.url);
+  applications = new pg.Pool({ connectionString: world.url, max: 4 });
   engines = await Promise.all([1, 2].map(() => startEngine(world.url, { leaseTtlMs: 60_000, tickMs: 200 })));
   menders = engines.map(({ store }) => new Mender({
     store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000, returned: () => {},
@@ -40,7 +44,7 @@ test.before(async () => {
 });
 
 test.after.always(async () => {
-  await Promise.all([...(engines ?? []).map((engine) => engine.stop()), pool?.end()]);
+  await Promise.all([...(engines ?? []).map((engine) => engine.stop()), pool?.end(), applications?.end()]);
   await world?.close();
 });
 
@@ -55,6 +59,12 @@ const step = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('report again' as const), at }) },
+  {
+    weight: 5, arbitrary: fc.record({
+      do: fc.constant('in SQL' as const), worker: at, lease: at, first: at, only: fc.integer({ min: 1, max: 4 }), commits: fc.boolean(),
+      moves: fc.array(fc.constantFrom('succeed', 'succeed', 'fail', 'fail later', 'fail for good'), { minLength: 1, maxLength: 3 }),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('reconnect' as const), worker: at, engine: fc.nat(1), names: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), worker: at }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel' as const), jobs: fc.integer({ min: 1, max: 3 }), at }) },
@@ -66,6 +76,14 @@ const MOVES: Record<string, () => Move> = {
   'succeed': () => succeeded(), 'fail': () => failed({ retryDelayMs: 0 }), 'fail later': () => failed({ retryDelayMs: 15 }),
   'fail for good': () => failed({ permanent: true }), 'release': () => released(),
 };
+
+/** What an application says in SQL. */
+const CALLS: Record<string, string> = {
+  'succeed': 'select skiplease.complete($1, $2)', 'fail': `select skiplease.fail($1, $2, 'BROKEN', retry_delay => '0')`,
+  'fail later': `select skiplease.fail($1, $2, 'BROKEN', retry_delay => '15 ms')`, 'fail for good': `select skiplease.fail($1, $2, 'BROKEN', permanent => true)`,
+};
+
+const SAID_IN_SQL: Record<string, ReceiptStatus> = { SK020: LEASE_LOST, SK021: CANCELLED, SK022: DUPLICATE };
 
 interface Said {
   leaseId: string;
@@ -129,6 +147,14 @@ class History {
         if (again !== undefined) await this.#report(again.worker, again.token, again.jobs);
         return;
       }
+      case 'in SQL': {
+        const lease = this.#lease(each.worker, each.lease);
+        if (lease !== undefined) {
+          this.#settlesFor(lease.token, undefined);
+          await this.#inSql(lease, each.first, each.only, each.moves, each.commits);
+        }
+        return;
+      }
       case 'reconnect': {
         const before = this.workers[each.worker % (this.workers.length || 1)];
         if (before !== undefined && !before.closed && !this.#reconnecting.has(before.instanceId)) {
@@ -189,6 +215,31 @@ class History {
     }
   }
 
+  /** One transaction for several jobs, each behind a savepoint. What was said in it counts when it commits. */
+  async #inSql(lease: SentLease, first: number, only: number, moves: string[], commits: boolean): Promise<void> {
+    const said: Said[] = [];
+    const client = await applications.connect();
+    try {
+      await client.query('begin');
+      for (let index = 0; index < Math.min(only, lease.jobs.length); index += 1) {
+        const { id: jobId } = lease.jobs[(first + index) % lease.jobs.length]!;
+        const kind = moves[index % moves.length]!;
+        await client.query('savepoint job');
+        const error = await client.query(CALLS[kind]!, [lease.token, jobId]).then(() => undefined, (caught: { code: string }) => caught);
+        // Two that want to give back jobs of one lease may end each other's wait; one is then told to come again.
+        if (error?.code === '40P01') break;
+        if (error !== undefined) await client.query('rollback to savepoint job');
+        const status = error === undefined ? ACCEPTED : SAID_IN_SQL[error.code];
+        if (status === undefined) throw error as unknown as Error;
+        said.push({ leaseId: lease.token.split('.')[0]!, jobId, move: MOVES[kind]!(), status });
+      }
+    } finally {
+      const { command } = await client.query(commits ? 'commit' : 'rollback');
+      if (command === 'COMMIT') this.said.push(...said);
+      client.release();
+    }
+  }
+
   async #report(worker: TestWorker, token: string, jobs: { jobId: string; move: Move }[]): Promise<void> {
     this.reports.push({ worker, token, jobs });
     this.#settlesFor(token, worker.session);
@@ -212,7 +263,8 @@ const PLACES = `
          (select count(*) from skiplease.attempt a where a.job_id = j.id)::int as tries
     from skiplease.job j
     left join (select u.id, count(*) as holds from skiplease.lease l cross join unnest(l.job_ids) with ordinality as u (id, place)
-                where get_bit(l.settled, u.place::int - 1) = 0 group by u.id) h on h.id = j.id
+                where get_bit(l.settled, u.place::int - 1) = 0
+                  and not exists (select from skiplease.outcome o where o.job_id = u.id and o.lease_id = l.id) group by u.id) h on h.id = j.id
    where j.queue_id = $1`;
 
 interface Place {
