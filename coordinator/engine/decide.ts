@@ -133,7 +133,7 @@ function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, 
       const attempt = tried(1, move.code, move.message, move.details);
       return last || move.permanent
         ? { outcome: ended(5), attempt, returned: undefined, effect: 'failed' }
-        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? backoffMs(policy, number, random)), effect: 'retried' };
+        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? backoffMs({ ...policy, ...facts.retry }, number, random)), effect: 'retried' };
     }
   }
 }

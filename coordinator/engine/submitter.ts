@@ -113,7 +113,7 @@ export class Submitter {
 
   async #flushSpecial(callers: Caller[]): Promise<void> {
     const started = this.#clock.nowMs();
-    await this.#commitEach(callers, (rows) => this.#store.submitSpecial(rows));
+    await this.#commitEach(callers, (byCaller) => this.#store.submitSpecial(byCaller));
     callers.forEach((caller) => {
       this.#waitingBytes -= caller.bytes;
     });
@@ -137,7 +137,7 @@ export class Submitter {
       if (this.#store.isTransient(error) && !this.#store.isLocked(error)) {
         this.#refuse(callers, error);
       } else {
-        await this.#commitEach(callers, (rows) => this.#store.submitEach(rows));
+        await this.#commitEach(callers, (byCaller) => this.#store.submitEach(byCaller));
       }
     } finally {
       callers.forEach((caller) => {

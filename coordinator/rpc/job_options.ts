@@ -3,6 +3,7 @@ import type { JobSpec, UniqueKey as UniqueKeyMessage } from '../../proto/gen/ski
 import type { FieldViolation } from '../errors.ts';
 import type { JobOptions, UniqueKey } from '../types.ts';
 import { parseUuid } from './ids.ts';
+import { checkRetryPolicy } from './retry_policy.ts';
 import { DAY_MS, durationMs, timestampMs, YEAR_MS } from './time.ts';
 import type { DurationBounds } from './time.ts';
 
@@ -24,6 +25,15 @@ export function jobOptions(
   if (spec.deadline !== undefined) {
     options.startByMs = startByMs(spec.deadline, rules.nowMs, field, violations);
   }
+  if (spec.retryPolicy !== undefined) {
+    const { maxAttempts, ...retry } = checkRetryPolicy(spec.retryPolicy, `${field}.retry_policy`, violations);
+    if (maxAttempts !== undefined && spec.maxAttempts !== 0 && maxAttempts !== spec.maxAttempts) {
+      violations.push({ field: `${field}.retry_policy.max_attempts`, description: `is ${maxAttempts}, and max_attempts is ${spec.maxAttempts}: give one of them` });
+    }
+    if (Object.keys(retry).length > 0) {
+      options.retry = retry;
+    }
+  }
   if (spec.unique !== undefined) {
     options.unique = uniqueKey(spec.unique, `${field}.unique`, violations);
   }
@@ -44,7 +54,7 @@ export function jobOptions(
       .map((id, place) => checkedId(id, `${field}.after_job_ids[${place}]`, violations)))];
     options.afterPolicy = spec.afterPolicy === AfterPolicy.RUN_ANYWAY ? 'run_anyway' : 'cancel';
   }
-  return options;
+  return Object.keys(options).length === 0 ? null : options;
 }
 
 function startByMs(deadline: NonNullable<JobSpec['deadline']>, nowMs: number, field: string, violations: FieldViolation[]): number {

@@ -71,7 +71,7 @@ function newJob(
   }
   if (spec.maxAttempts < 0 || spec.maxAttempts > ATTEMPTS_MAX) {
     violations.push({ field: `${fieldAt(index)}.max_attempts`,
-      description: `is ${spec.maxAttempts}: 1 to ${ATTEMPTS_MAX} are accepted, or 0 for the queue's policy` });
+      description: `is ${spec.maxAttempts}: 1 to ${ATTEMPTS_MAX} are accepted, or 0 for the retry policy's` });
   }
   const content = isPlainData(spec, rules) ? { bytes: spec.payload.content.value, contentType: null }
     : storedContent(spec.payload, rules.payloadBytesMax, `${fieldAt(index)}.payload`, violations);
@@ -83,7 +83,7 @@ function newJob(
     contentType: content.contentType,
     priority: spec.priority,
     runAtMs: spec.start === undefined ? null : runAtMs(spec.start, rules.nowMs, fieldAt(index), violations),
-    maxAttempts: spec.maxAttempts === 0 ? null : spec.maxAttempts,
+    maxAttempts: spec.maxAttempts === 0 ? spec.retryPolicy?.maxAttempts ?? null : spec.maxAttempts,
     timeoutMs: spec.timeout === undefined ? null : durationMs(spec.timeout, TIMEOUT, `${fieldAt(index)}.timeout`, violations) ?? null,
     headers: headersText(spec.headers, fieldAt, index, violations),
     originId: null,

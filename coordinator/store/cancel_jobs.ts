@@ -179,10 +179,10 @@ async function afterEnd(transaction: Queryable, ids: string[]): Promise<AfterEnd
   }
   const rows = await transaction.any(sql.type(z.object({ queueId: z.number().nullable(), priority: z.number().nullable(), position: z.string().nullable() }))`
     select queue_id as "queueId", priority, "position"::text as position from skiplease.after_end(${sql.array(ids, 'uuid')})`);
-  const placed = rows.filter(({ position }) => position !== null);
+  const wakes = rows.filter(({ position }) => position !== null);
   return {
-    levels: placed.map(({ queueId, priority, position }) => ({ queueId: queueId!, priority: priority!, positionMin: BigInt(position!) })),
-    scheduled: placed.length < rows.length,
+    levels: wakes.map(({ queueId, priority, position }) => ({ queueId: queueId!, priority: priority!, positionMin: BigInt(position!) })),
+    scheduled: wakes.length < rows.length,
   };
 }
 

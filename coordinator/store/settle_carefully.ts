@@ -1,5 +1,6 @@
 import { Bits } from '../bits.ts';
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
+import type { JobOptions } from '../types.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray, varbitArray } from './binary.ts';
 import type { Statement, TransactionRun } from './hot_connection.ts';
 import type { Level } from './levels.ts';
@@ -25,6 +26,8 @@ export interface LockedLease {
 export interface JobFacts {
   queueId: number;
   maxAttempts: number | null;
+  /** The job's own; what is left out is the queue's. */
+  retry: JobOptions['retry'];
   special: boolean;
   bytes: number;
   outcome: { state: number; leaseId: bigint | null } | undefined;
@@ -85,12 +88,13 @@ const LOOK: Statement = {
   name: 'look_at_jobs',
   text: `
   select i.id, j.queue_id, j.max_attempts, j.bytes + coalesce(p.bytes, 0), o.state, o.lease_id,
-         a.failed, a.expired, j.special
+         a.failed, a.expired, j.special, j.retry
     from unnest($1::uuid[]) i (id)
    cross join lateral (select string_agg(lease_id::text, ',') filter (where state = 1) as failed,
                               string_agg(lease_id::text, ',') filter (where state = 2) as expired
                          from skiplease.attempt where job_id = i.id) a
-   cross join lateral (select queue_id, max_attempts, skiplease.is_special(options) as special, skiplease.job_bytes(payload, headers) as bytes
+   cross join lateral (select queue_id, max_attempts, skiplease.is_special(options) as special, options -> 'retry' as retry,
+                             skiplease.job_bytes(payload, headers) as bytes
                          from skiplease.job where id = i.id offset 0) j
     left join lateral (select state, lease_id from skiplease.outcome where job_id = i.id offset 0) o on true
     left join lateral (select octet_length(checkpoint) as bytes from skiplease.progress where job_id = i.id offset 0) p on true`,
@@ -110,6 +114,7 @@ export async function lookAtJobs(run: TransactionRun, jobIds: string[]): Promise
         attemptLeaseIds: idList(row[6] ?? null),
         expiredLeaseIds: idList(row[7] ?? null),
         special: row[8] === 't',
+        retry: row[9] === null ? undefined : (JSON.parse(row[9]!) as JobOptions['retry']),
       },
     ]),
   );

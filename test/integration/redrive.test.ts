@@ -254,6 +254,27 @@ test('the history of attempts keeps so much of each error', async (t) => {
   worker.cut();
 });
 
+test('a job backs off by its own retry policy, and its re-drive keeps that and its keys', async (t) => {
+  const retryPolicy = { maxAttempts: 2, initialBackoff: { seconds: 3_000, nanos: 0 }, factor: undefined, maxBackoff: undefined, jitter: 0 };
+  const spec = jobSpec({ queue: 'policy', retryPolicy, serialKey: 's', limitKey: 'l', unique: { key: 'u', scope: 0, lifetime: undefined, onConflict: 0 } });
+  const [jobId] = await rpc.submit(spec);
+  const worker = await second.worker({ queues: ['policy'], jobs: 1 });
+  const lease = await worker.lease();
+  t.is(lease.jobs[0]!.maxAttempts, 2);
+  const error = { code: 'X', message: '', details: '' };
+  await worker.report(lease.token, [{ jobId: jobId!, outcome: { $case: 'failed', value: { error, permanent: false, retryDelay: undefined } }, followUps: [] }]);
+  const job = await rpc.get(jobId!);
+  t.like(job, { state: JobState.SCHEDULED, maxAttempts: 2, retryPolicy: { initialBackoff: { seconds: 3_000, nanos: 0 }, jitter: 0, factor: undefined } });
+  t.true(Math.abs(job.runAt!.getTime() - Date.now() - 3_000_000) < 60_000);
+  const [failed] = await failedJobs('policy-2', [spec]);
+  await retry(rpc, { queue: 'policy-2' }, { jobsPerSecond: 0.001 });
+  const [made] = await redriven('policy-2');
+  const again = await rpc.get(made!.id);
+  t.like(again, { originJobId: failed, maxAttempts: 2, serialKey: 's', limitKey: 'l', unique: undefined });
+  t.deepEqual(again.retryPolicy, job.retryPolicy);
+  worker.cut();
+});
+
 for (const [what, request, field] of [
   ['no filter and no ids', {}, 'job_ids'],
   ['both', { jobIds: ['0197f6a0-0000-7000-8000-000000000000'], filter: { queue: 'q' } }, 'filter'],

@@ -19,7 +19,7 @@ function leaseOf(fields: Partial<LockedLease> = {}): LockedLease {
 }
 
 function factsOf(fields: Partial<JobFacts> = {}): JobFacts {
-  return { queueId: 1, maxAttempts: null, special: false, bytes: 400, outcome: undefined, attemptLeaseIds: [], expiredLeaseIds: [], ...fields };
+  return { queueId: 1, maxAttempts: null, retry: undefined, special: false, bytes: 400, outcome: undefined, attemptLeaseIds: [], expiredLeaseIds: [], ...fields };
 }
 
 const settledAt = (place: number) => {
@@ -64,6 +64,16 @@ test('a failed attempt is kept, and the job comes back for the next one, after i
   t.deepEqual(writes!.attempt, { jobId: 'a', number: 1, leaseId: 7n, state: 1, startedAtMs: 5, workerId: 'w', code: 'C', message: 'm', details: 'd' });
   t.is(writes!.outcome, undefined);
   t.is(of({ ...FAIL, retryDelayMs: 0 }, leaseOf(), factsOf()).writes!.returned!.delayMs, 0, 'the worker\'s own delay goes first');
+});
+
+test('a job with a retry policy of its own backs off by it, and by its queue\'s in what it leaves out', (t) => {
+  const delayMs = (retry: JobFacts['retry'], number: number) => of(FAIL, leaseOf({ attempts: [number, 1] }), factsOf({ maxAttempts: 1_000, retry })).writes!.returned!.delayMs;
+  t.is(delayMs({ initialMs: 10 }, 1), 10);
+  t.is(delayMs({ initialMs: 10 }, 3), 40);
+  t.is(delayMs({ factor: 3 }, 3), 9_000);
+  t.is(delayMs({ maxMs: 5_000 }, 20), 5_000);
+  t.is(delayMs({ jitter: 1 }, 1), 1_000, 'in the middle of the spread');
+  t.is(delayMs(undefined, 20), 60_000);
 });
 
 test('the last attempt that fails or expires ends the job, and is kept all the same', (t) => {

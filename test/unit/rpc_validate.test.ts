@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { JobSpec, RetryPolicy } from '../../proto/gen/skiplease/v1/job.ts';
 import { SkipleaseError } from '../../coordinator/errors.ts';
 import { newJobId, uuidFloor, uuidTimeMs } from '../../coordinator/rpc/ids.ts';
 import { checkJobId, checkJobIds } from '../../coordinator/rpc/check_names.ts';
@@ -46,6 +46,15 @@ test('an id is kept, in lower case, while its time is within bounds', (t) => {
   }
 });
 
+test('a retry policy of a job\'s own: its attempts stand with the job, the rest in its options', (t) => {
+  const retryPolicy = { maxAttempts: 7, initialBackoff: { seconds: 0, nanos: 5_000_000 }, factor: 3, maxBackoff: undefined, jitter: 0 };
+  t.like(checkJob(spec({ retryPolicy }), RULES, 'job'), { maxAttempts: 7, options: { retry: { initialMs: 5, factor: 3, jitter: 0 } } });
+  t.is(checkJob(spec({ retryPolicy, maxAttempts: 7 }), RULES, 'job').maxAttempts, 7);
+  const attemptsOnly = checkJob(spec({ retryPolicy: RetryPolicy.create({ maxAttempts: 2 }) }), RULES, 'job');
+  t.is(attemptsOnly.maxAttempts, 2);
+  t.is(attemptsOnly.options, null, 'a plain job');
+});
+
 const name129 = 'a'.repeat(129);
 const headers65 = Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`h${index}`, '']));
 for (const [what, fields, field] of [
@@ -54,6 +63,12 @@ for (const [what, fields, field] of [
   ['a queue with a blank', { queue: 'a b' }, 'job.queue'],
   ['a queue that begins with a dot', { queue: '.a' }, 'job.queue'],
   ['a queue with a letter beyond ASCII', { queue: 'käse' }, 'job.queue'],
+  ['attempts that contradict', { maxAttempts: 3, retryPolicy: RetryPolicy.create({ maxAttempts: 4 }) }, 'job.retry_policy.max_attempts'],
+  ['no attempts in the policy', { retryPolicy: RetryPolicy.create({ maxAttempts: 0 }) }, 'job.retry_policy.max_attempts'],
+  ['a factor that shrinks', { retryPolicy: RetryPolicy.create({ factor: 0.5 }) }, 'job.retry_policy.factor'],
+  ['more jitter than there is delay', { retryPolicy: RetryPolicy.create({ jitter: 1.5 }) }, 'job.retry_policy.jitter'],
+  ['a first backoff of two days', { retryPolicy: RetryPolicy.create({ initialBackoff: { seconds: 172_800, nanos: 0 } }) }, 'job.retry_policy.initial_backoff'],
+  ['no longest backoff', { retryPolicy: RetryPolicy.create({ maxBackoff: { seconds: 0, nanos: 0 } }) }, 'job.retry_policy.max_backoff'],
   ['an empty type', { type: '' }, 'job.type'],
   ['a type with a null character', { type: 'a\0' }, 'job.type'],
   ['no UUID', { id: 'order-17' }, 'job.id'],

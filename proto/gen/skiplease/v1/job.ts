@@ -335,7 +335,7 @@ export interface Job {
   startBy:
     | Date
     | undefined;
-  /** The job's own; unset: it has none. */
+  /** The job's own, but for its max_attempts, which stands above; unset: it has none. */
   retryPolicy: RetryPolicy | undefined;
   unique: UniqueKey | undefined;
   serialKey: string;

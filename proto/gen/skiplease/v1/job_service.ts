@@ -1737,7 +1737,9 @@ export const JobServiceService = {
   },
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-   * returns the first one. With a filter: all FAILED jobs that match, oldest first, a thousand in each commit.
+   * returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
+   * batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+   * commit; what is re-driven stays so when the call breaks off.
    */
   retryJobs: {
     path: "/skiplease.v1.JobService/RetryJobs" as const,
@@ -1778,7 +1780,9 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   cancelJobs: handleUnaryCall<CancelJobsRequest, CancelJobsResponse>;
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-   * returns the first one. With a filter: all FAILED jobs that match, oldest first, a thousand in each commit.
+   * returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
+   * batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+   * commit; what is re-driven stays so when the call breaks off.
    */
   retryJobs: handleUnaryCall<RetryJobsRequest, RetryJobsResponse>;
 }
@@ -1893,7 +1897,9 @@ export interface JobServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-   * returns the first one. With a filter: all FAILED jobs that match, oldest first, a thousand in each commit.
+   * returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
+   * batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+   * commit; what is re-driven stays so when the call breaks off.
    */
   retryJobs(
     request: RetryJobsRequest,
