@@ -19,7 +19,7 @@ const DEADLOCK_DETECTED = '40P01';
 
 export interface CancelledJob {
   id: string;
-  /** running: a worker holds it, and it was to be spared. */
+  /** running: it was to be spared, since a worker holds it (or has held it, where only what never started is cancelled). */
   outcome: 'cancelled' | 'already_final' | 'not_found' | 'running';
 }
 
@@ -65,9 +65,10 @@ export async function cancelJobs(
   ids: string[],
   reason: string,
   committed: (commit: CancelCommit) => void,
-  running: 'cancel' | 'spare' = 'cancel',
+  running: CancelRunning = 'cancel',
+  code: string | null = null,
 ): Promise<CancelledJob[]> {
-  const cancel: Cancel = { pool, reason, running, committed, outcomes: new Map() };
+  const cancel: Cancel = { pool, reason, code, running, committed, outcomes: new Map() };
   let remaining = await cancelWhereTheyAre(cancel, [...new Set(ids)]);
   for (let attempt = 1; remaining.length > 0; attempt += 1) {
     if (attempt === TRIES) {
@@ -81,20 +82,25 @@ export async function cancelJobs(
   return ids.map((id) => ({ id, outcome: cancel.outcomes.get(id)! }));
 }
 
+/** What becomes of those that run; and whether those that wait for another try are spared too. */
+export type CancelRunning = 'cancel' | 'spare' | 'spare started';
+
 /** One call, and what it has come to so far. */
 interface Cancel {
   pool: Pool;
   reason: string;
-  running: 'cancel' | 'spare';
+  /** In a word; null: CANCELLED. */
+  code: string | null;
+  running: CancelRunning;
   committed: (commit: CancelCommit) => void;
   outcomes: Map<string, CancelledJob['outcome']>;
 }
 
 /** One transaction for all; when somebody holds a lock for too long, one for each, so that only the locked one waits. */
 async function cancelWhereTheyAre(cancel: Cancel, ids: string[]): Promise<string[]> {
-  const { pool, reason, running, outcomes, committed } = cancel;
+  const { pool, outcomes, committed } = cancel;
   try {
-    const { cancelled, spared, final, unknown, commit } = await pool.transaction((transaction) => tryOnce(transaction, ids, reason, running));
+    const { cancelled, spared, final, unknown, commit } = await pool.transaction((transaction) => tryOnce(transaction, ids, cancel));
     cancelled.forEach((id) => outcomes.set(id, 'cancelled'));
     spared.forEach((id) => outcomes.set(id, 'running'));
     final.forEach((id) => outcomes.set(id, 'already_final'));
@@ -118,7 +124,7 @@ async function cancelWhereTheyAre(cancel: Cancel, ids: string[]): Promise<string
 }
 
 /** Locate, lock, look again: where a job's row is, is its lock. The order of locks: leases by id, ready and scheduled, outcome by id. */
-async function tryOnce(transaction: Queryable, ids: string[], reason: string, running: Cancel['running']) {
+async function tryOnce(transaction: Queryable, ids: string[], { reason, code, running }: Cancel) {
   const found = await transaction.any(sql.type(placed)`
     with wanted as materialized (select id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
     select place.id, state, queue_id as "queueId", q.name as queue, priority, ready_position::text as position, attempt,
@@ -126,15 +132,16 @@ async function tryOnce(transaction: Queryable, ids: string[], reason: string, ru
       from place join skiplease.queue q on q.id = queue_id`);
   const known = new Set(found.map(({ id }) => id));
   const leasedNow = found.filter(({ leaseId }) => leaseId !== null);
-  const held = running === 'spare' ? [] : await lockHeld(transaction, leasedNow);
+  const held = running === 'cancel' ? await lockHeld(transaction, leasedNow) : [];
   const waiting = found.filter(({ state }) => state === JobState.SCHEDULED || state === JobState.READY || state === JobState.BLOCKED);
-  const gone = await takeWaiting(transaction, waiting);
-  const cancelled = await end(transaction, [...held, ...gone.map((job) => ({ ...job, leaseId: null }))], reason);
+  const started = running === 'spare started' ? waiting.filter(({ attempt }) => attempt > 0) : [];
+  const gone = await takeWaiting(transaction, waiting.filter((job) => !started.includes(job)));
+  const cancelled = await end(transaction, [...held, ...gone.map((job) => ({ ...job, leaseId: null }))], reason, code);
   const leased = held.filter(({ id }) => cancelled.has(id));
   await markSettled(transaction, leased);
   return {
     cancelled,
-    spared: running === 'spare' ? leasedNow.map(({ id }) => id) : [],
+    spared: running === 'cancel' ? [] : [...leasedNow, ...started].map(({ id }) => id),
     commit: {
       wake: await afterEnd(transaction, found.filter(({ id, special }) => special && cancelled.has(id)).map(({ id }) => id)),
       leased: leased.map(({ id, leaseId, sessionId, coordinatorId }) => ({
@@ -225,14 +232,14 @@ async function takeWaiting(transaction: Queryable, jobs: Placed[]): Promise<Plac
 
 /** The outcome's key decides; only what was inserted is cancelled. */
 async function end(
-  transaction: Queryable, jobs: { id: string; leaseId: string | null; attempt: number }[], reason: string,
+  transaction: Queryable, jobs: { id: string; leaseId: string | null; attempt: number }[], reason: string, code: string | null,
 ): Promise<Set<string>> {
   if (jobs.length === 0) {
     return new Set();
   }
   const rows = await transaction.any(sql.type(z.object({ id: z.string() }))`
-    insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, reason)
-    select i.job_id, i.lease_id, c.now, 6, i.attempt, ${reason}::text
+    insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, reason, code)
+    select i.job_id, i.lease_id, c.now, 6, i.attempt, ${reason}::text, ${code}::text
       from unnest(${sql.array(jobs.map(({ id }) => id), 'uuid')}, ${sql.array(jobs.map(({ leaseId }) => leaseId), 'int8')},
                   ${sql.array(jobs.map(({ attempt }) => attempt), 'int2')}) as i (job_id, lease_id, attempt),
            (select skiplease.now() as now) c

@@ -149,8 +149,9 @@ create table skiplease.outcome (
   attempt smallint not null,
   result_type text,
   result bytea,
-  -- Why it was cancelled.
-  reason text
+  -- Why it was cancelled, for people, and in a word (null: CANCELLED).
+  reason text,
+  code text
 ) partition by range (job_id);
 alter table skiplease.outcome alter column result set storage external;
 -- The dead letters are listed without a look at the successes.

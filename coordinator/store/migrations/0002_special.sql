@@ -34,10 +34,11 @@ returns table (queue_id integer, priority smallint, "position" bigint) language 
 $$;
 
 -- The parts that capabilities put in place of these. New jobs are counted in their batches; returned are those of the jobs that
--- now wait for others; ended ones are counted, true: a job was put into scheduled for it; ended ones leave their gates, and
+-- now wait for others; deadlines of new jobs are noted; ended ones are counted, true: a job was put into scheduled for it; ended ones leave their gates, and
 -- returned is who took their place in ready.
 create function skiplease.count_entered(job_ids uuid[]) returns void language sql volatile as $$ select $$;
 create function skiplease.block_dependents(job_ids uuid[]) returns setof uuid language sql volatile as $$ select null::uuid where false $$;
+create function skiplease.note_deadlines(job_ids uuid[]) returns void language sql volatile as $$ select $$;
 create function skiplease.count_ended(job_ids uuid[]) returns boolean language sql volatile as $$ select false $$;
 create function skiplease.leave_gates(job_ids uuid[]) returns table (queue_id integer, priority smallint, "position" bigint)
 language sql volatile as $$ select null::integer, null::smallint, null::bigint where false $$;
@@ -73,6 +74,7 @@ declare
   waiting uuid[];
 begin
   perform skiplease.count_entered(job_ids);
+  perform skiplease.note_deadlines(job_ids);
   waiting := array(select skiplease.block_dependents(job_ids));
   return query select s.* from skiplease.set_off(
     array(select i.id from unnest(job_ids) with ordinality as i (id, ordinal) where i.id <> all(waiting) order by i.ordinal), later) s;
