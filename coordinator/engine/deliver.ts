@@ -33,16 +33,19 @@ export class Delivery {
   readonly #coordinatorId: string;
   readonly #mender: Mender;
   readonly #clock: Clock;
+  readonly #moved: () => void;
 
-  constructor(deps: { coordinatorId: string; mender: Mender; clock: Clock }) {
+  constructor(deps: { coordinatorId: string; mender: Mender; clock: Clock; moved: () => void }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#mender = deps.mender;
     this.#clock = deps.clock;
+    this.#moved = deps.moved;
   }
 
   deliver(
     session: Session, queue: QueueSettings, token: { leaseId: bigint; secret: bigint }, jobs: GrantedJob[], specialIds?: ReadonlySet<string>,
   ): void {
+    this.#moved();
     const port = session.port;
     if (port === undefined || session.draining) {
       this.giveBack(session.id, token.leaseId);

@@ -37,6 +37,8 @@ export interface Engine {
   queuesChanged(queueIds: number[]): void;
   /** After a commit that put a job into `scheduled`, due at this moment of the database's clock: it is promoted in time. */
   scheduled(runAtMs: number): void;
+  /** Called after commits that moved jobs, here or (by a wake-up) elsewhere, and set by whoever watches. Returns at once. */
+  onMoved: () => void;
   /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
   jobsCancelled(jobs: CancelledLeasedJob[]): void;
   /** After a commit that made jobs ready, or scheduled some that are due now: wake who waits for them. */

@@ -12,6 +12,7 @@ const ROWS_MAX = 1_000;
 export class ProgressWriter {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #written: () => void;
   readonly #waiting = new Map<string, ProgressRow>();
   /** Jobs whose progress is being written now. */
   #underWay = new Set<string>();
@@ -19,9 +20,10 @@ export class ProgressWriter {
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(deps: { store: Store; clock: Clock }) {
+  constructor(deps: { store: Store; clock: Clock; written: () => void }) {
     this.#store = deps.store;
     this.#clock = deps.clock;
+    this.#written = deps.written;
   }
 
   add(row: ProgressRow): void {
@@ -48,14 +50,16 @@ export class ProgressWriter {
     return this.#writing;
   }
 
+  /** What waits at this moment: what comes meanwhile has its own time, or a steady stream would be written without a pause. */
   async #write(): Promise<void> {
-    while (this.#waiting.size > 0) {
-      const rows = [...this.#waiting.values()].slice(0, ROWS_MAX);
+    for (let left = this.#waiting.size; left > 0; left -= ROWS_MAX) {
+      const rows = [...this.#waiting.values()].slice(0, Math.min(left, ROWS_MAX));
       rows.forEach(({ jobId }) => this.#waiting.delete(jobId));
       this.#underWay = new Set(rows.map(({ jobId }) => jobId));
       try {
         await this.#store.saveProgress(rows);
         this.#failing = false;
+        this.#written();
       } catch (error) {
         this.#failed(error, rows);
         return;

@@ -84,18 +84,23 @@ export class RunningEngine implements Engine {
     this.#sweeper = sweeper;
     const ambiguous = () => this.#housekeeping.auditSoon();
     const roomMade = () => this.#dispatcher.wake();
+    const moved = () => this.onMoved();
+    const settled = () => {
+      roomMade();
+      moved();
+    };
     this.#mender = new Mender({
       store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned),
     });
-    const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock });
+    const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock, moved });
     const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous });
     this.#submitter = new Submitter({ store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted) });
     this.#dispatcher = new Dispatcher({
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
     });
     this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
-    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade });
-    this.progress = new ProgressWriter({ store, clock });
+    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled });
+    this.progress = new ProgressWriter({ store, clock, written: moved });
     this.#promoter = new Promoter({ store, standing: this.standing, clock, promoted: (levels) => this.#ready(levels, true) });
     this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
     this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
@@ -128,6 +133,8 @@ export class RunningEngine implements Engine {
   queueDepths: () => Promise<{ queue: string; ready: number; leased: number; scheduled: number; oldestReadyAgeSeconds: number | undefined }[]> =
     () => Promise.resolve([]);
 
+  onMoved: () => void = () => {};
+
   async start(): Promise<void> {
     await this.#pulse.start();
     await this.#line.listen();
@@ -157,11 +164,13 @@ export class RunningEngine implements Engine {
   }
 
   queuesChanged(queueIds: number[]): void {
+    this.onMoved();
     this.#wakeups.queuesChanged(queueIds);
     void this.#refreshQueues(queueIds);
   }
 
   jobsCancelled(jobs: CancelledLeasedJob[]): void {
+    this.onMoved();
     this.sessions.cancelled(jobs);
     const elsewhere = jobs.filter(({ coordinatorId }) => coordinatorId !== this.coordinatorId);
     if (elsewhere.length > 0) {
@@ -254,6 +263,7 @@ export class RunningEngine implements Engine {
   }
 
   #ready(levels: Level[], tellOthers: boolean): void {
+    this.onMoved();
     if (levels.length === 0) {
       return;
     }

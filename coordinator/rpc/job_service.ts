@@ -1,7 +1,8 @@
+import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import {
   JobServiceService, StreamSubmitJobsResponse, SubmitJobResponse, SubmitJobsResponse,
 } from '../../proto/gen/skiplease/v1/job_service.ts';
-import type { JobServiceServer } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { JobServiceServer, WatchJobRequest, WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { getJobs } from '../store/get_jobs.ts';
@@ -16,7 +17,6 @@ import { streamSubmit } from './stream_submit.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkJobId, noSuchJob } from './check_names.ts';
 import { checkJob, checkJobs } from './validate.ts';
-import type { JobWatcher } from './watch.ts';
 
 export interface JobServiceDependencies {
   engine: Engine;
@@ -24,8 +24,9 @@ export interface JobServiceDependencies {
   payloadBytesMax: number;
   statuses: StatusMapper;
   calls: UnaryCalls;
-  watcher: JobWatcher;
   canceller: Canceller;
+  /** rpc/watch_jobs.ts */
+  watch: handleServerStreamingCall<WatchJobRequest, WatchJobResponse>;
 }
 
 const fastDefinition = viewResponses(JobServiceService, {
@@ -40,7 +41,7 @@ export const jobServiceDefinition = {
 
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
 export function jobService(dependencies: JobServiceDependencies): JobServiceServer {
-  const { engine, pool, payloadBytesMax, statuses, calls, watcher, canceller } = dependencies;
+  const { engine, pool, payloadBytesMax, statuses, calls, canceller, watch } = dependencies;
   const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
   return {
     submitJob: calls.handler(async ({ job }) => {
@@ -68,7 +69,7 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
 
     listJobs: calls.ordinary((request) => list(pool, request)),
 
-    watchJob: (call) => watcher.watch(call),
+    watchJob: watch,
 
     cancelJobs: calls.ordinary((request, stopped) => canceller.cancel(request, stopped)),
 

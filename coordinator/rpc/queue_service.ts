@@ -1,18 +1,17 @@
+import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import { QueueServiceService } from '../../proto/gen/skiplease/v1/queue_service.ts';
-import type { Queue, QueueServiceServer } from '../../proto/gen/skiplease/v1/queue_service.ts';
+import type { Queue, QueueServiceServer, WatchQueuesRequest, WatchQueuesResponse } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Condition } from '../engine/guard.ts';
 import { awaitEarlierClaims } from '../store/await_claims.ts';
 import type { Pool } from '../store/pool.ts';
 import { queueDepths } from '../store/queue_depths.ts';
-import type { QueueDepthRow } from '../store/queue_depths.ts';
 import { changeQueue, getQueue, listQueues } from '../store/queues.ts';
 import type { QueueRow } from '../store/queues.ts';
 import type { Canceller } from './cancel.ts';
 import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { queueMessage } from './queue_messages.ts';
 import { checkQueueSettings } from './queue_settings.ts';
-import { toDuration } from './time.ts';
-import { conditionsOf } from './conditions.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkQueueName, noSuchQueue } from './check_names.ts';
 
@@ -25,12 +24,14 @@ export interface QueueServiceDependencies {
   pool: Pool;
   calls: UnaryCalls;
   canceller: Canceller;
+  /** rpc/watch_queues.ts */
+  watch: handleServerStreamingCall<WatchQueuesRequest, WatchQueuesResponse>;
 }
 
 export { QueueServiceService as queueServiceDefinition };
 
 /** skiplease.v1.QueueService */
-export function queueService({ engine, pool, calls, canceller }: QueueServiceDependencies): Omit<QueueServiceServer, 'watchQueues'> {
+export function queueService({ engine, pool, calls, canceller, watch }: QueueServiceDependencies): QueueServiceServer {
   /** `paused` set or cleared, on every coordinator, before the answer. */
   const setPaused = async (given: string, paused: boolean) => {
     const name = checkQueueName(given);
@@ -52,7 +53,7 @@ export function queueService({ engine, pool, calls, canceller }: QueueServiceDep
       const page = rows.slice(0, pageSize);
       const depths = new Map((await queueDepths(pool, page.map(({ id }) => id))).map((depth) => [depth.queueId, depth]));
       return {
-        queues: page.map((row) => message(row, depths.get(row.id)!, engine.conditions)),
+        queues: page.map((row) => queueMessage(row, depths.get(row.id)!, engine.conditions)),
         nextPageToken: rows.length > pageSize ? makePageToken(page.at(-1)!.name, []) : '',
       };
     }),
@@ -87,36 +88,12 @@ export function queueService({ engine, pool, calls, canceller }: QueueServiceDep
       }
       return { jobsCancelled: await canceller.purge(queue.id, request.reason, stopped) };
     }),
+
+    watchQueues: watch,
   };
 }
 
 async function withDepth(pool: Pool, queue: QueueRow, shared: readonly Condition[]): Promise<Queue> {
   const [depth] = await queueDepths(pool, [queue.id]);
-  return message(queue, depth!, shared);
-}
-
-function message(row: QueueRow, depth: QueueDepthRow, shared: readonly Condition[]): Queue {
-  return {
-    name: row.name,
-    paused: row.paused,
-    settings: {
-      leaseJobsMax: row.leaseJobsMax,
-      retryPolicy: {
-        maxAttempts: row.maxAttempts,
-        initialBackoff: toDuration(row.backoffInitialMs),
-        factor: row.backoffFactor,
-        maxBackoff: toDuration(row.backoffMaxMs),
-        jitter: row.backoffJitter,
-      },
-    },
-    depth: {
-      ready: depth.ready,
-      leased: depth.leased,
-      scheduled: depth.scheduled,
-      blocked: depth.blocked,
-      capped: depth.capped,
-      oldestReadyAge: depth.oldestReadyAgeMs === null ? undefined : toDuration(Math.max(depth.oldestReadyAgeMs, 0)),
-    },
-    conditions: conditionsOf(row, depth, shared),
-  };
+  return queueMessage(queue, depth!, shared);
 }

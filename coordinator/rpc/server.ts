@@ -15,7 +15,9 @@ import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
 import type { StatusMapper } from './status.ts';
 import { UnaryCalls } from './unary.ts';
-import { JobWatcher } from './watch.ts';
+import { jobWatches } from './watch_jobs.ts';
+import { queueWatches } from './watch_queues.ts';
+import { Watcher } from './watcher.ts';
 import { workerService, workerServiceDefinition } from './worker_service.ts';
 
 /** A message up to this many times the limit is read, to refuse it with details; beyond, grpc-js ends the call with the bare code. */
@@ -66,16 +68,19 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
   health.addToServer(server);
   reflection().addToServer(server);
   const port = await bind(server, address);
-  let watcher: JobWatcher | undefined;
+  let watchers: { hint(): void; stop(): void }[] = [];
   return {
     address: formatAddress({ host: address.host, port }),
     open: ({ engine, pool, payloadBytesMax, cancelled, lease }) => {
       const calls = new UnaryCalls(statuses);
       const canceller = new Canceller({ engine, pool, cancelled });
-      watcher = new JobWatcher(pool, statuses);
+      const jobs = new Watcher(jobWatches(pool), statuses);
+      const queues = new Watcher(queueWatches(pool, () => engine.conditions), statuses);
+      watchers = [jobs, queues];
+      engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
-        jobService({ engine, pool, payloadBytesMax, statuses, calls, watcher, canceller }),
-        queueService({ engine, pool, calls, canceller }),
+        jobService({ engine, pool, payloadBytesMax, statuses, calls, canceller, watch: jobs.handler }),
+        queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         workerService({ pool, calls, lease }),
       ] as unknown as UntypedServiceImplementation[];
       definitions.forEach((definition, index) => {
@@ -86,7 +91,7 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
     },
     drain: () => SERVICES.forEach((name) => health.setStatus(name, 'NOT_SERVING')),
     stop: async (deadlineMs) => {
-      watcher?.stop();
+      watchers.forEach((watcher) => watcher.stop());
       await shutDown(server, deadlineMs);
     },
   };

@@ -34,6 +34,11 @@ export async function getQueue(pool: Queryable, name: string): Promise<QueueRow 
   return (await pool.maybeOne(sql.type(queueRow)`select ${COLUMNS} from skiplease.queue where name = ${name}`)) ?? undefined;
 }
 
+/** Those of these names that there are. */
+export async function queuesNamed(pool: Queryable, names: string[]): Promise<QueueRow[]> {
+  return [...(await pool.any(sql.type(queueRow)`select ${COLUMNS} from skiplease.queue where name = any(${sql.array(names, 'text')})`))];
+}
+
 /** undefined: there is no such queue. */
 export async function changeQueue(pool: Queryable, name: string, change: QueueChange): Promise<QueueRow | undefined> {
   return (await pool.maybeOne(sql.type(queueRow)`

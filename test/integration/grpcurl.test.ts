@@ -55,11 +55,20 @@ async function commandsOf(file: string, replace: Record<string, string>): Promis
     .map((line) => Object.entries(replace).reduce((done, [from, to]) => done.replaceAll(from, to), line));
 }
 
+/** What goes on until Ctrl-C has done its part with the first message. */
+const isEndless = (command: string) => command.includes('/WatchQueues');
+
 function shell(command: string, input: string): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    const child = spawn('/bin/sh', ['-c', command]);
+    const child = spawn('/bin/sh', ['-c', `exec ${command}`]);
     let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      if (isEndless(command) && completeMessages(output).length > 0) {
+        child.kill('SIGINT');
+        resolve({ code: 0, output });
+      }
+    });
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.on('close', (code) => resolve({ code: code ?? 1, output }));
     child.stdin.on('error', () => {});

@@ -1,15 +1,18 @@
-import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
-import { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { ChannelCredentials, Client, ClientOptions, ServiceError } from '@grpc/grpc-js';
+import type { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { SkipleaseError } from '../skiplease_error.ts';
 import { channelOptions } from '../wire/channel.ts';
 import { isOfAddress, withRetries } from './retry.ts';
 
 /** What a unary call of the generated client looks like once its request is bound. */
-type UnaryCall<Response> = (
-  client: JobServiceClient,
+export type UnaryCall<Service, Response> = (
+  client: Service,
   options: { deadline: number },
   callback: (error: ServiceError | null, response: Response) => void,
 ) => unknown;
+
+/** A generated client of one service. */
+export type ServiceClient<Service extends Client> = new (address: string, credentials: ChannelCredentials, options: ClientOptions) => Service;
 
 export interface CoordinatorsOptions {
   addresses: readonly string[];
@@ -22,16 +25,18 @@ export interface CoordinatorsOptions {
 }
 
 /** The coordinators that a client may talk to: one at a time, the next one when the one in use cannot be reached. */
-export class Coordinators {
+export class Coordinators<Service extends Client = JobServiceClient> {
   readonly triesMax: number;
   readonly messageBytesMax: number;
   /** Of one try, in milliseconds. */
   readonly timeoutMs: number;
+  readonly #service: ServiceClient<Service>;
   readonly #options: CoordinatorsOptions;
-  readonly #clients = new Map<string, JobServiceClient>();
+  readonly #clients = new Map<string, Service>();
   #index = 0;
 
-  constructor(options: CoordinatorsOptions) {
+  constructor(service: ServiceClient<Service>, options: CoordinatorsOptions) {
+    this.#service = service;
     this.#options = options;
     this.triesMax = options.triesMax;
     this.messageBytesMax = options.messageBytesMax;
@@ -39,12 +44,12 @@ export class Coordinators {
   }
 
   /** The client of the coordinator in use. */
-  current(): JobServiceClient {
+  current(): Service {
     const { addresses, credentials } = this.#options;
     const address = addresses[this.#index]!;
     let client = this.#clients.get(address);
     if (client === undefined) {
-      client = new JobServiceClient(address, credentials, channelOptions);
+      client = new this.#service(address, credentials, channelOptions);
       this.#clients.set(address, client);
     }
     return client;
@@ -56,7 +61,7 @@ export class Coordinators {
   }
 
   /** One call, repeated where that may help. Rejects with a SkipleaseError. */
-  async call<Response>(start: UnaryCall<Response>): Promise<Response> {
+  async call<Response>(start: UnaryCall<Service, Response>): Promise<Response> {
     const once = () =>
       new Promise<Response>((resolve, reject) => {
         start(this.current(), { deadline: Date.now() + this.#options.timeoutMs }, (error, response) => {

@@ -1,6 +1,5 @@
-import { ChannelCredentials, Metadata } from '@grpc/grpc-js';
-import { z } from 'zod';
-import { CancelJobsRequest, CancelOutcome, RetryJobsRequest, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { Metadata } from '@grpc/grpc-js';
+import { CancelJobsRequest, CancelOutcome, JobServiceClient, RetryJobsRequest, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type {
   CancelJobsResponse,
   GetJobResponse,
@@ -8,9 +7,10 @@ import type {
   SubmitJobsResponse,
 } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import { defaultCredentials } from '../wire/channel.ts';
-import { Chunker, messageBytesMaxDefault } from './chunks.ts';
-import { Coordinators } from './coordinators.ts';
+import { Chunker } from './chunks.ts';
+import { coordinatorsOf } from './client_options.ts';
+import type { ClientOptions } from './client_options.ts';
+import type { Coordinators } from './coordinators.ts';
 import { nameOf, snapshotFrom } from './job_snapshot.ts';
 import type { JobSnapshot } from './job_snapshot.ts';
 import { specFrom } from '../new_job.ts';
@@ -19,22 +19,14 @@ import { SubmitLine } from './submit_line.ts';
 import type { SubmittedJob } from './submit_line.ts';
 import { submitStream } from './submit_stream.ts';
 import type { StreamOptions, StreamTotals } from './submit_stream.ts';
-import { watchJob } from './watch.ts';
+import { watching } from './watch.ts';
 
-export interface JobClientOptions {
-  /** Coordinators, `host:port`. One is used until it cannot be reached, then the next. */
-  addresses: readonly string[];
-  /** How long one try of a call may take, in milliseconds. Default 10,000. */
-  timeoutMs?: number;
-  /** How often a call that failed in passing is tried in all. Default 8 (some ten seconds of waiting at most). */
-  triesMax?: number;
+export interface JobClientOptions extends ClientOptions {
   /**
    * Jobs are sent in messages of at most so many bytes (a larger job goes alone). Default 3 MiB; lower it for
    * coordinators that take less than 4 MiB.
    */
   messageBytesMax?: number;
-  /** Default: no TLS. */
-  credentials?: ChannelCredentials;
 }
 
 export interface CancelResult {
@@ -55,14 +47,6 @@ const submitJobsMax = 1_000;
 /** Ids in one call of cancel or retry: the contract's own limit. */
 const idsMax = 1_000;
 
-const schema = z.strictObject({
-  addresses: z.array(z.string().min(1)).min(1),
-  timeoutMs: z.number().positive().optional(),
-  triesMax: z.int().min(1).optional(),
-  messageBytesMax: z.int().min(1_024).optional(),
-  credentials: z.instanceof(ChannelCredentials).optional(),
-});
-
 /**
  * Submits jobs and looks after them. Ids are made here, before the first try, so a call that is repeated after a
  * broken connection creates nothing twice. Every method rejects with a SkipleaseError.
@@ -73,15 +57,7 @@ export class JobClient {
 
   /** Throws TypeError that names each bad option. */
   constructor(options: JobClientOptions) {
-    const checked = schema.safeParse(options);
-    if (!checked.success) throw new TypeError(`these client options cannot be used:\n${z.prettifyError(checked.error)}`);
-    this.#coordinators = new Coordinators({
-      addresses: [...options.addresses],
-      credentials: options.credentials ?? defaultCredentials(),
-      timeoutMs: options.timeoutMs ?? 10_000,
-      triesMax: options.triesMax ?? 8,
-      messageBytesMax: options.messageBytesMax ?? messageBytesMaxDefault,
-    });
+    this.#coordinators = coordinatorsOf(JobServiceClient, options);
     this.#line = new SubmitLine(this.#coordinators);
   }
 
@@ -124,8 +100,13 @@ export class JobClient {
   }
 
   /** The job as it is now, then after each change that is seen; ends once it is final. */
-  watch(jobId: string): AsyncGenerator<JobSnapshot, void, void> {
-    return watchJob(this.#coordinators, jobId);
+  async *watch(jobId: string): AsyncGenerator<JobSnapshot, void, void> {
+    for await (const { job } of watching(this.#coordinators, (client) => client.watchJob({ jobId }))) {
+      if (job === undefined) continue;
+      const snapshot = snapshotFrom(job);
+      yield snapshot;
+      if (snapshot.final) return;
+    }
   }
 
   /** A waiting job ends at once; of a running one the worker is told. The reason (200 characters) is kept with the job. */

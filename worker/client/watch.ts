@@ -1,26 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { Client, ClientReadableStream } from '@grpc/grpc-js';
 import { SkipleaseError } from '../skiplease_error.ts';
 import type { Coordinators } from './coordinators.ts';
-import { snapshotFrom } from './job_snapshot.ts';
-import type { JobSnapshot } from './job_snapshot.ts';
 import { isPassing, retryWaitMs } from './retry.ts';
 
 /**
- * The job as it is now, then after each change, until it is final. A broken stream is opened again, elsewhere if need
- * be; then the state that it begins with may be one that was seen before.
+ * What a watch is sent, until it ends. A broken stream is opened again, elsewhere if need be; then the state that it
+ * begins with may be one that was seen before.
  */
-export async function* watchJob(coordinators: Coordinators, jobId: string): AsyncGenerator<JobSnapshot, void, void> {
+export async function* watching<Service extends Client, Response>(
+  coordinators: Coordinators<Service>, open: (client: Service) => ClientReadableStream<Response>,
+): AsyncGenerator<Response, void, void> {
   let failures = 0;
   for (;;) {
-    const call = coordinators.current().watchJob({ jobId });
+    const call = open(coordinators.current());
     try {
-      for await (const response of call as AsyncIterable<WatchJobResponse>) {
+      for await (const response of call as AsyncIterable<Response>) {
         failures = 0;
-        if (response.job === undefined) continue;
-        const snapshot = snapshotFrom(response.job);
-        yield snapshot;
-        if (snapshot.final) return;
+        yield response;
       }
       return;
     } catch (thrown) {
