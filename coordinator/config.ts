@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SkipleaseError } from './errors.ts';
+import { RETENTION } from './limits.ts';
 
 /** A place to listen on. Port 0: any free one. */
 export interface ListenAddress {
@@ -29,6 +30,8 @@ export interface Settings {
   readonly resultBytesMax: number;
   readonly receiveBytesMax: number;
   readonly drainDeadlineMs: number;
+  readonly retentionDays: number;
+  readonly failedRetentionDays: number;
 }
 
 /** One row of the table in coordinator/README.md. */
@@ -65,6 +68,10 @@ const SETTINGS = {
     'The largest gRPC message that is accepted; must have room for a payload and 64 KiB beside it.'),
   drainDeadlineMs: whole('SKIPLEASE_DRAIN_DEADLINE_MS', 10_000, 0, 600_000, 'ms',
     'How long a stopping coordinator gives workers to move to another one.'),
+  retentionDays: whole('SKIPLEASE_RETENTION_DAYS', RETENTION.days, 1, 3_650, 'days',
+    'How long a final job is kept, from its end on. The same on every coordinator.'),
+  failedRetentionDays: whole('SKIPLEASE_FAILED_RETENTION_DAYS', RETENTION.failedDays, 1, 3_650, 'days',
+    'How long a FAILED job is kept; not less than the other final ones.'),
 } satisfies Record<string, Setting<unknown>>;
 
 /** Room beside the largest payload in a message: headers, names, framing. */
@@ -103,14 +110,19 @@ export function readSettings(environment: Record<string, string | undefined>): S
   });
 }
 
-function contradictions(settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax'>) {
-  return (['payloadBytesMax', 'resultBytesMax'] as const)
+function contradictions(settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax' | 'retentionDays' | 'failedRetentionDays'>) {
+  const tooLarge = (['payloadBytesMax', 'resultBytesMax'] as const)
     .filter((key) => settings[key] + MESSAGE_OVERHEAD_BYTES > settings.receiveBytesMax)
     .map((key) => ({
       field: SETTINGS[key].name,
       description: `${settings[key]} bytes do not fit into one message: set SKIPLEASE_RECEIVE_BYTES_MAX to ` +
         `${settings[key] + MESSAGE_OVERHEAD_BYTES} or more, or this lower.`,
     }));
+  const tooShort = settings.failedRetentionDays >= settings.retentionDays ? [] : [{
+    field: SETTINGS.failedRetentionDays.name,
+    description: `${settings.failedRetentionDays} days are less than the ${settings.retentionDays} of SKIPLEASE_RETENTION_DAYS: set it to as many or more.`,
+  }];
+  return [...tooLarge, ...tooShort];
 }
 
 function problem(setting: SettingDescription, given: string, error: z.ZodError): string {

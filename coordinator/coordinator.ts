@@ -18,6 +18,7 @@ import { openPool } from './store/pool.ts';
 import type { Pool } from './store/pool.ts';
 import { queueDepths } from './store/queue_depths.ts';
 import { Store } from './store/store.ts';
+import type { Retention } from './types.ts';
 
 /** Calls that are still open once the workers are gone get so long: milliseconds. */
 const LAST_CALLS_MS = 1_000;
@@ -35,7 +36,7 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   const server = await shutdown.step('gRPC',
     () => bindServer(settings.grpcAddress, statuses, settings.receiveBytesMax), (bound) => bound.stop(LAST_CALLS_MS));
   const database = await openDatabase(settings, log, shutdown);
-  await migrate(database.url).catch((error: unknown) => {
+  await migrate(database.url, settings.retentionDays).catch((error: unknown) => {
     throw cannotUse(database.url, error);
   });
   const pool = await shutdown.step('connection pool', () => openPool(database.url), (opened) => opened.end());
@@ -44,6 +45,7 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
     engine,
     pool,
     payloadBytesMax: settings.payloadBytesMax,
+    retention: retentionOf(settings),
     cancelled: (queue, count) => metrics.completedJobs(queue, 'cancelled', count),
     lease: leaseStream({ ...settings, engine, statuses }),
   });
@@ -95,7 +97,7 @@ function startEngine(
       if (!failed) {
         metrics.commits(statement);
       }
-    });
+    }, retentionOf(settings));
     const engine = new RunningEngine({
       store,
       metrics,
@@ -111,6 +113,10 @@ function startEngine(
     await engine.start();
     return engine;
   }, (engine) => engine.stop());
+}
+
+function retentionOf({ retentionDays, failedRetentionDays }: Settings): Retention {
+  return { days: retentionDays, failedDays: failedRetentionDays };
 }
 
 /** The one line that whoever started this process waits for. */

@@ -1,3 +1,5 @@
+import type { Retention } from './types.ts';
+
 /** Bounds that rooms share. Each queue, loop and buffer that has one names it. */
 
 /**
@@ -25,3 +27,5 @@ export const LEASE_JOBS_MAX = 1_000;
 export const POSITIONS_OF_A_DRAW = 16_384;
 /** Scheduled jobs that one statement makes ready. */
 export const PROMOTE_JOBS_MAX = 2_000;
+/** How long final jobs are kept where nobody says otherwise. */
+export const RETENTION: Retention = { days: 7, failedDays: 30 };

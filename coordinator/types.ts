@@ -77,3 +77,10 @@ export interface QueueSettings {
   leaseJobsMax: number;
   retry: RetryPolicy;
 }
+
+/** How long final jobs are kept, from their end on: whole days, 1 at least. */
+export interface Retention {
+  days: number;
+  /** For those that FAILED; not less than `days`. */
+  failedDays: number;
+}

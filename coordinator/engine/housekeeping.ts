@@ -9,6 +9,7 @@ import type { Mender } from './mender.ts';
 import type { Promoter } from './promoter.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Reaper } from './reaper.ts';
+import type { Retirer } from './retirer.ts';
 import type { Sessions } from './sessions.ts';
 import type { Sweeper } from './sweeper.ts';
 import type { Wakeups } from './wakeups.ts';
@@ -39,6 +40,7 @@ export class Housekeeping {
   readonly #promoter: Promoter;
   readonly #queues: QueueCache;
   readonly #guard: Guard;
+  readonly #retirer: Retirer;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
   #tickedMs: number;
@@ -53,7 +55,7 @@ export class Housekeeping {
 
   constructor(deps: {
     coordinatorId: string; ttlMs: number; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
-    line: NotifyConnection; promoter: Promoter; queues: QueueCache; guard: Guard; clock: Clock; found: (levels: Level[]) => void;
+    line: NotifyConnection; promoter: Promoter; queues: QueueCache; guard: Guard; retirer: Retirer; clock: Clock; found: (levels: Level[]) => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#ttlMs = deps.ttlMs;
@@ -68,6 +70,7 @@ export class Housekeeping {
     this.#promoter = deps.promoter;
     this.#queues = deps.queues;
     this.#guard = deps.guard;
+    this.#retirer = deps.retirer;
     this.#clock = deps.clock;
     this.#found = deps.found;
     this.#partitionsDueMs = deps.clock.nowMs() + PARTITIONS_MS;
@@ -116,6 +119,7 @@ export class Housekeeping {
       await this.#store.ensurePartitions();
       this.#partitionsDueMs = nowMs + PARTITIONS_MS;
     }
+    this.#retirer.tick();
     if (nowMs >= this.#sweepProgressDueMs) {
       await this.#store.sweepProgress();
       await this.#store.sweepAllLeases();

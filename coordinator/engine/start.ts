@@ -21,6 +21,7 @@ import { Promoter } from './promoter.ts';
 import { Pulse } from './pulse.ts';
 import { QueueCache } from './queue_cache.ts';
 import { Reaper } from './reaper.ts';
+import { Retirer } from './retirer.ts';
 import { Sessions } from './sessions.ts';
 import { Settler } from './settler.ts';
 import { Standing } from './standing.ts';
@@ -68,6 +69,7 @@ export class RunningEngine implements Engine {
   readonly #pulse: Pulse;
   readonly #housekeeping: Housekeeping;
   readonly #guard: Guard;
+  readonly #retirer: Retirer;
   #stopping = false;
 
   constructor(options: EngineOptions) {
@@ -108,9 +110,10 @@ export class RunningEngine implements Engine {
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, standing: this.standing,
     });
     this.#guard = new Guard({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
+    this.#retirer = new Retirer({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
     this.#housekeeping = new Housekeeping({
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
-      promoter: this.#promoter, queues: this.queues, guard: this.#guard,
+      promoter: this.#promoter, queues: this.queues, guard: this.#guard, retirer: this.#retirer,
       found: (levels) => {
         handOff.enabled = true;
         this.#ready(levels, false);
@@ -228,6 +231,7 @@ export class RunningEngine implements Engine {
     this.sessions.end();
     await this.sessions.idle();
     this.#housekeeping.close();
+    await this.#retirer.close();
     this.#wakeups.close();
     await this.#sweeper.sweep().catch(() => {});
     await this.#pulse.stop();

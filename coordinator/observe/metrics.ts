@@ -39,6 +39,7 @@ export function createMetrics() {
   const queueNames = new BoundedNames(QUEUE_LABELS_MAX);
   const instruments: (Counter | Gauge | Histogram)[] = [];
   let sources: GaugeSources | undefined;
+  let oldestPartitionSeconds: (() => number) | undefined;
   let health: DatabaseHealth = { conditions: [], oldestSnapshotSeconds: 0, deadRows: [] };
 
   const counter = (name: string, labels: readonly string[], help: string) => add(new Counter(`skiplease_${name}`, labels, help));
@@ -66,6 +67,9 @@ export function createMetrics() {
   const receipts = counter('receipts_total', ['status'], 'Receipts by job: accepted, duplicate, lease_lost, cancelled, invalid.');
   const statements = counter('statements_total', ['statement'], 'Statements sent to PostgreSQL on the hot path, by name.');
   const commits = counter('commits_total', ['statement'], 'Transactions committed on the hot path, by what they were for.');
+  const dropped = counter('dropped_partitions_total', [], 'Old partitions dropped by this coordinator, with the jobs in them.');
+  const carriedOver = counter('carried_over_jobs_total', [],
+    'Old jobs that stayed when partitions were dropped: not final, or ended too recently.');
   const errors = counter('errors_total', ['reason'], 'Unexpected failures, by the reason of the error.');
 
   const wait = histogram('wait_seconds', WAIT_BUCKETS, 'From ready to leased, by job.');
@@ -97,6 +101,10 @@ export function createMetrics() {
   add(new Gauge('skiplease_dead_rows', ['table'], 'Dead rows of the tables that live by vacuum, as PostgreSQL counts them.',
     () => health.deadRows.map(({ table, deadRows }) => ({ value: deadRows, labels: { table } }))));
 
+  add(new Gauge('skiplease_oldest_partition_seconds', [],
+    'Jobs younger than this are all still here; it grows beyond the retention while something delays the dropping of partitions.',
+    () => (oldestPartitionSeconds === undefined ? [] : [{ value: oldestPartitionSeconds(), labels: {} }])));
+
   collectDefaultMetrics({ register: registry });
 
   return {
@@ -123,6 +131,12 @@ export function createMetrics() {
     /** One flush of submits. */
     submit: (seconds: number, jobs: number) => (submit.observe(seconds), submitJobs.observe(jobs)),
 
+    /** Old partitions are gone, and so many jobs of them stayed. */
+    partitionsDropped: (partitions: number, jobsCarriedOver: number) => (dropped.add(partitions), carriedOver.add(jobsCarriedOver)),
+    /** How the age of the oldest whole partition is read. */
+    oldestPartition: (seconds: () => number) => {
+      oldestPartitionSeconds = seconds;
+    },
     /** What the guard saw last. */
     database: (seen: DatabaseHealth) => {
       health = seen;

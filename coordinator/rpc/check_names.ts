@@ -1,12 +1,14 @@
 import { invalidArgument, SkipleaseError } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
-import { parseUuid } from './ids.ts';
+import type { Retention } from '../types.ts';
+import { parseUuid, uuidTimeMs } from './ids.ts';
 import { isName, NAME_WORDS } from './names.ts';
 
 /** Looking on after so many would help nobody. */
 const VIOLATIONS_MAX = 100;
 /** Of what was sent instead of an id, so much is repeated. */
 const SHOWN_CHARACTERS_MAX = 50;
+const DAY_MS = 24 * 3_600_000;
 
 /** Ids of jobs in a request: `field` such as `job_ids`; INVALID_ARGUMENT for what is no UUID, or for too many or none. */
 export function checkJobIds(given: string[], max: number, field: string): string[] {
@@ -50,9 +52,12 @@ export function noSuchQueue(name: string): SkipleaseError {
     `There is no queue ${JSON.stringify(name)}: it comes into being at its first submit.`, { metadata: { queue: name } });
 }
 
-/** NOT_FOUND for a job that is not there (any more). */
-export function noSuchJob(id: string): SkipleaseError {
-  return new SkipleaseError('NOT_FOUND', 'JOB_NOT_FOUND', `There is no job ${id}.`, { metadata: { job_id: id } });
+/** NOT_FOUND for a job that is not there, or not any more: one that is so old may have been forgotten. */
+export function noSuchJob(id: string, nowMs: number, { days, failedDays }: Retention): SkipleaseError {
+  const ageDays = id[14] === '7' ? Math.floor((nowMs - uuidTimeMs(id)) / DAY_MS) : 0;
+  const words = ageDays < days ? `There is no job ${id}.`
+    : `There is no job ${id} any more, if there ever was: its id is ${ageDays} days old, and a job is forgotten ${days} days after its end (${failedDays} if it FAILED).`;
+  return new SkipleaseError('NOT_FOUND', 'JOB_NOT_FOUND', words, { metadata: { job_id: id } });
 }
 
 function notAnId(given: string): string {

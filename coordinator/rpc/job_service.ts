@@ -4,6 +4,7 @@ import {
 } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { JobServiceServer, WatchJobRequest, WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { SkipleaseError } from '../errors.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { getJobs } from '../store/get_jobs.ts';
 import type { Pool } from '../store/pool.ts';
@@ -15,7 +16,7 @@ import { viewResponses } from './serialize.ts';
 import type { StatusMapper } from './status.ts';
 import { streamSubmit } from './stream_submit.ts';
 import type { UnaryCalls } from './unary.ts';
-import { checkJobId, noSuchJob } from './check_names.ts';
+import { checkJobId } from './check_names.ts';
 import { checkJob, checkJobs } from './validate.ts';
 
 export interface JobServiceDependencies {
@@ -27,6 +28,8 @@ export interface JobServiceDependencies {
   canceller: Canceller;
   /** rpc/watch_jobs.ts */
   watch: handleServerStreamingCall<WatchJobRequest, WatchJobResponse>;
+  /** NOT_FOUND, in words that say why. */
+  noSuchJob: (id: string) => SkipleaseError;
 }
 
 const fastDefinition = viewResponses(JobServiceService, {
@@ -41,7 +44,7 @@ export const jobServiceDefinition = {
 
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
 export function jobService(dependencies: JobServiceDependencies): JobServiceServer {
-  const { engine, pool, payloadBytesMax, statuses, calls, canceller, watch } = dependencies;
+  const { engine, pool, payloadBytesMax, statuses, calls, canceller, watch, noSuchJob } = dependencies;
   const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
   return {
     submitJob: calls.handler(async ({ job }) => {

@@ -7,6 +7,8 @@ import type { ListenAddress } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Pool } from '../store/pool.ts';
+import type { Retention } from '../types.ts';
+import { noSuchJob } from './check_names.ts';
 import { Canceller } from './cancel.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
 import { Gate } from './gate.ts';
@@ -31,6 +33,7 @@ export interface ServiceDependencies {
   engine: Engine;
   pool: Pool;
   payloadBytesMax: number;
+  retention: Retention;
   /** Jobs were cancelled: for the metrics. */
   cancelled: (queue: string, count: number) => void;
   /** WorkerService.Lease: rpc/lease_stream.ts. */
@@ -71,15 +74,16 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
   let watchers: { hint(): void; stop(): void }[] = [];
   return {
     address: formatAddress({ host: address.host, port }),
-    open: ({ engine, pool, payloadBytesMax, cancelled, lease }) => {
+    open: ({ engine, pool, payloadBytesMax, retention, cancelled, lease }) => {
       const calls = new UnaryCalls(statuses);
       const canceller = new Canceller({ engine, pool, cancelled });
-      const jobs = new Watcher(jobWatches(pool), statuses);
+      const missing = (id: string) => noSuchJob(id, engine.nowMs(), retention);
+      const jobs = new Watcher(jobWatches(pool, missing), statuses);
       const queues = new Watcher(queueWatches(pool, () => engine.conditions), statuses);
       watchers = [jobs, queues];
       engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
-        jobService({ engine, pool, payloadBytesMax, statuses, calls, canceller, watch: jobs.handler }),
+        jobService({ engine, pool, payloadBytesMax, statuses, calls, canceller, watch: jobs.handler, noSuchJob: missing }),
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         workerService({ pool, calls, lease }),
       ] as unknown as UntypedServiceImplementation[];

@@ -1,10 +1,11 @@
 import type { WatchJobRequest, WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { SkipleaseError } from '../errors.ts';
 import { JobState } from '../types.ts';
 import { getJobs } from '../store/get_jobs.ts';
 import { lookAtJobs } from '../store/look_at_jobs.ts';
 import type { JobLook } from '../store/look_at_jobs.ts';
 import type { Pool } from '../store/pool.ts';
-import { checkJobId, noSuchJob } from './check_names.ts';
+import { checkJobId } from './check_names.ts';
 import { fullJob } from './job_messages.ts';
 import type { WatchKind } from './watcher.ts';
 
@@ -16,7 +17,7 @@ const FINAL_STATES = new Set<number>([JobState.SUCCEEDED, JobState.FAILED, JobSt
 const JOB_BYTES = 1_024;
 
 /** JobService.WatchJob: a look tells what changed, without payloads; what changed is read whole. */
-export function jobWatches(pool: Pool): WatchKind<WatchJobRequest, JobLook, WatchJobResponse> {
+export function jobWatches(pool: Pool, missing: (id: string) => SkipleaseError): WatchKind<WatchJobRequest, JobLook, WatchJobResponse> {
   return {
     name: 'jobs',
     idsOf: ({ jobId }) => [checkJobId(jobId)],
@@ -30,6 +31,6 @@ export function jobWatches(pool: Pool): WatchKind<WatchJobRequest, JobLook, Watc
       final: FINAL_STATES.has(row.state!),
       bytes: JOB_BYTES + row.payload.length + (row.result?.length ?? 0),
     })),
-    missing: noSuchJob,
+    missing,
   };
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
+import { RETENTION } from '../limits.ts';
 import { connect } from './connection.ts';
 import { ensurePartitions } from './partitions.ts';
 
@@ -14,12 +15,12 @@ interface Migration {
 }
 
 /** Brings the schema `skiplease` to this binary's version, once, however many coordinators start together. */
-export async function migrate(databaseUrl: string): Promise<void> {
+export async function migrate(databaseUrl: string, retentionDays = RETENTION.days): Promise<void> {
   const client = await connect(databaseUrl, 'migrate', 'none');
   try {
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK]);
     await applyMissing(client);
-    await ensurePartitions(client);
+    await ensurePartitions(client, retentionDays);
   } finally {
     await client.end();
   }

@@ -1,5 +1,6 @@
-import type { QueueSettings } from '../types.ts';
+import type { QueueSettings, Retention } from '../types.ts';
 import { SkipleaseError } from '../errors.ts';
+import { RETENTION } from '../limits.ts';
 import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import * as coordinators from './coordinators.ts';
 import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
@@ -15,6 +16,7 @@ import { refusal } from './refusal.ts';
 import * as sessions from './sessions.ts';
 import { Optimism } from './optimism.ts';
 import { RecentJobs } from './recent_jobs.ts';
+import { Retirement } from './retire.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { afterEnd, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
 import { submitSpecialCaller } from './submit_special.ts';
@@ -37,6 +39,7 @@ export interface Log {
 export class Store {
   readonly log: Log;
   readonly #databaseUrl: string;
+  readonly #retention: Retention;
   readonly #submit: HotConnection;
   readonly #special: HotConnection;
   readonly #claim: HotConnection;
@@ -50,8 +53,9 @@ export class Store {
   readonly #submits = new Optimism(isUniqueViolation);
   readonly #settles = new Optimism(isUniqueViolation);
 
-  constructor(databaseUrl: string, log: Log, observe: StatementObserver) {
+  constructor(databaseUrl: string, log: Log, observe: StatementObserver, retention: Retention = RETENTION) {
     this.#databaseUrl = databaseUrl;
+    this.#retention = retention;
     this.log = log;
     const connection = (purpose: string) => new HotConnection(databaseUrl, purpose, observe);
     this.#submit = connection('submit');
@@ -290,10 +294,15 @@ export class Store {
   async ensurePartitions(): Promise<void> {
     const client = await connect(this.#databaseUrl, 'partitions');
     try {
-      await ensurePartitions(client);
+      await ensurePartitions(client, this.#retention.days);
     } finally {
       await client.end().catch(() => {});
     }
+  }
+
+  /** Old partitions, to be dropped step by step; undefined: another coordinator is at it. To be closed. */
+  retire(): Promise<Retirement | undefined> {
+    return Retirement.begin(this.#databaseUrl, this.#retention);
   }
 
   /** The clock may have run past the last partition (a long sleep): make it, and try once more. */

@@ -69,6 +69,9 @@ test('an expected order of states, each seen with what belongs to it', async (t)
 
 test('jobs that do not exist are NOT_FOUND, and ids that are none INVALID_ARGUMENT', async (t) => {
   t.like(await refused(call(rpc.jobs, 'getJob', { jobId: newJobId(Date.now()) })), { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
+  const forgotten = await refused(call(rpc.jobs, 'getJob', { jobId: newJobId(Date.now() - 9.5 * 86_400_000) }));
+  t.like(forgotten, { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' });
+  t.regex(forgotten.message, /9 days old, and a job is forgotten 7 days after its end \(30 if it FAILED\)/);
   t.like(await refused(call(rpc.jobs, 'getJob', { jobId: '17' })), { code: status.INVALID_ARGUMENT, reason: 'INVALID_FIELD' });
 });
 

@@ -3,7 +3,7 @@ import anyTest from 'ava';
 import { v7 as uuidv7 } from 'uuid';
 import pg from 'pg';
 import { systemClock } from '../../coordinator/clock.ts';
-import { ensurePartitions, PARTITION_MS } from '../../coordinator/store/partitions.ts';
+import { ensurePartitions, partitionMs } from '../../coordinator/store/partitions.ts';
 import { newJob, newJobs, rowsOf } from '../support/store_jobs.ts';
 import { failed, startEngine, succeeded, TestWorker } from '../support/store_engine.ts';
 import { StoreWorld } from '../support/store_world.ts';
@@ -11,6 +11,8 @@ import { waitFor } from '../support/wait.ts';
 
 const test = anyTest;
 const TABLES = ['job', 'outcome', 'attempt'];
+/** By the default retention. */
+const PARTITION_MS = partitionMs(7);
 
 async function withWorld(run: (world: StoreWorld) => Promise<void>): Promise<void> {
   const world = await StoreWorld.open();

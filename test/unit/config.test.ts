@@ -41,6 +41,8 @@ for (const [name, value, reason] of [
   ['SKIPLEASE_ADVERTISED_ADDRESS', 'here:0', 'not host:port'],
   ['SKIPLEASE_LOG_LEVEL', 'loud', 'Invalid option'],
   ['SKIPLEASE_PAYLOAD_BYTES_MAX', '4194304', 'set SKIPLEASE_RECEIVE_BYTES_MAX to 4259840 or more'],
+  ['SKIPLEASE_RETENTION_DAYS', '0', 'less than 1'],
+  ['SKIPLEASE_FAILED_RETENTION_DAYS', '6', 'less than the 7 of SKIPLEASE_RETENTION_DAYS'],
   ['DATABASE_URL', 'mysql://somebody:hunter2@db/x', 'not a postgresql:// URL'],
 ] as const) {
   test(`${name}=${value} is refused with what to set`, (t) => {
