@@ -12,6 +12,7 @@ import { bindServer } from './rpc/server.ts';
 import type { GrpcServer } from './rpc/server.ts';
 import { StatusMapper } from './rpc/status.ts';
 import type { Shutdown } from './shutdown.ts';
+import { expireStarts } from './store/expire_starts.ts';
 import { migrate } from './store/migrate.ts';
 import { NotifyConnection } from './store/notify.ts';
 import { openPool } from './store/pool.ts';
@@ -110,6 +111,10 @@ function startEngine(
     engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({
       ...depth, oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,
     }));
+    engine.expireStarts = () => expireStarts(pool, ({ wake, queues }) => {
+      engine.setGoing(wake);
+      queues.forEach((count, queue) => metrics.completedJobs(queue, 'cancelled', count));
+    });
     await engine.start();
     return engine;
   }, (engine) => engine.stop());

@@ -24,6 +24,10 @@ export interface NewJob {
   maxAttempts?: number;
   /** How long one attempt may take, in milliseconds. Default: no limit. */
   timeoutMs?: number;
+  /** Cancelled, with the code EXPIRED, when no worker has started it by then. Give this or `startWithinMs`. */
+  startBy?: Date;
+  /** The same, counted in milliseconds from the coordinator's receipt. */
+  startWithinMs?: number;
   /** Small strings that travel with the job. */
   headers?: Record<string, string>;
 }
@@ -40,7 +44,7 @@ export function specFrom(job: NewJob): JobSpec {
     maxAttempts: job.maxAttempts ?? 0,
     timeout: job.timeoutMs === undefined ? undefined : durationFromMs(job.timeoutMs),
     headers: job.headers ?? {},
-    deadline: undefined,
+    deadline: deadlineOf(job),
     retryPolicy: undefined,
     unique: undefined,
     serialKey: '',
@@ -55,6 +59,13 @@ function startOf({ runAt, delayMs }: NewJob): JobSpec['start'] {
   if (runAt !== undefined && delayMs !== undefined) throw new TypeError('give runAt or delayMs, not both');
   if (runAt !== undefined) return { $case: 'runAt', value: runAt };
   if (delayMs !== undefined) return { $case: 'delay', value: durationFromMs(delayMs) };
+  return undefined;
+}
+
+function deadlineOf({ startBy, startWithinMs }: NewJob): JobSpec['deadline'] {
+  if (startBy !== undefined && startWithinMs !== undefined) throw new TypeError('give startBy or startWithinMs, not both');
+  if (startBy !== undefined) return { $case: 'startBy', value: startBy };
+  if (startWithinMs !== undefined) return { $case: 'startWithin', value: durationFromMs(startWithinMs) };
   return undefined;
 }
 

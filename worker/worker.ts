@@ -1,6 +1,6 @@
 import { CancelReason, WorkerServiceClient } from '../proto/gen/skiplease/v1/worker_service.ts';
 import type { Cancel, Hello, Lease, Welcome } from '../proto/gen/skiplease/v1/worker_service.ts';
-import { JobCancelledError, LeaseLostError } from './abort_reasons.ts';
+import { JobCancelledError, JobTimeoutError, LeaseLostError, type AbortReason } from './abort_reasons.ts';
 import { drain } from './drain.ts';
 import { HeldLeases } from './lease/held_leases.ts';
 import { ProgressOutbox } from './lease/progress_outbox.ts';
@@ -187,10 +187,7 @@ export class Worker {
     const jobs = cancel.jobIds.length === 0 ? this.#leases.jobsOf(cancel.token) : named;
     const { logger } = this.#settings;
     for (const job of jobs) {
-      const reason =
-        cancel.reason === CancelReason.JOB_CANCELLED
-          ? new JobCancelledError(cancel.message || 'the job was cancelled')
-          : new LeaseLostError(cancel.message || 'the lease of this job was lost');
+      const reason = abortReasonOf(cancel);
       this.#leases.abandon(job, reason);
       logger.info({ event: 'job_stopped', job_id: job.wire.id, reason: reason.code }, reason.message);
     }
@@ -207,4 +204,10 @@ export class Worker {
     this.#reporter.detach();
     this.#progress.detach();
   }
+}
+
+function abortReasonOf({ reason, message }: Cancel): AbortReason {
+  if (reason === CancelReason.JOB_CANCELLED) return new JobCancelledError(message || 'the job was cancelled');
+  if (reason === CancelReason.TIMED_OUT) return new JobTimeoutError(message || 'the attempt took longer than its timeout');
+  return new LeaseLostError(message || 'the lease of this job was lost');
 }

@@ -10,7 +10,9 @@ export type Move =
   /** Back in line with no attempt spent: handed back, never delivered, or snoozed by its handler. */
   | { kind: 'release'; delayMs: number; snoozed: boolean }
   /** Nobody vouches for the lease any more: that counts as an attempt. */
-  | { kind: 'expire' };
+  | { kind: 'expire' }
+  /** It took longer than it may, and its worker did not say so. */
+  | { kind: 'time out'; timeoutMs: number };
 
 /**
  * Who says so: the holder of the token; a coordinator, which may speak only for leases still in its own session's name;
@@ -110,6 +112,7 @@ function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, 
   const { leaseId } = lease;
   const back = (attempt: number, delayMs: number): ReturnRow => ({
     jobId, queueId: lease.queueId, bytes: facts.bytes, priority: lease.priorities[place]!, attempt, delayMs, special: facts.special,
+    snoozed: move.kind === 'release' && move.snoozed,
   });
   const ended = (state: 4 | 5, result: Uint8Array | null = null, resultType: string | null = null): OutcomeRow => ({
     jobId, leaseId, state, attempt: number, result, resultType,
@@ -117,6 +120,7 @@ function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, 
   const tried = (state: 1 | 2, code: string, message: string, details: string): AttemptRow => ({
     jobId, number, leaseId, state, startedAtMs: lease.grantedAtMs, workerId: lease.workerId, code, message, details,
   });
+  const retryMs = () => backoffMs({ ...policy, ...facts.retry }, number, random);
   const last = number >= (facts.maxAttempts ?? policy.maxAttempts);
   switch (move.kind) {
     case 'succeed':
@@ -129,11 +133,18 @@ function carryOut(move: Move, jobId: string, lease: LockedLease, place: number, 
         ? { outcome: ended(5), attempt, returned: undefined, effect: 'expired' }
         : { outcome: undefined, attempt, returned: back(number + 1, 0), effect: 'expired' };
     }
+    case 'time out': {
+      // Recorded as expired: whatever its worker still reports comes too late.
+      const attempt = tried(2, 'TIMEOUT', `It took longer than ${move.timeoutMs} ms.`, '');
+      return last
+        ? { outcome: ended(5), attempt, returned: undefined, effect: 'failed' }
+        : { outcome: undefined, attempt, returned: back(number + 1, retryMs()), effect: 'retried' };
+    }
     case 'fail': {
       const attempt = tried(1, move.code, move.message, move.details);
       return last || move.permanent
         ? { outcome: ended(5), attempt, returned: undefined, effect: 'failed' }
-        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? backoffMs({ ...policy, ...facts.retry }, number, random)), effect: 'retried' };
+        : { outcome: undefined, attempt, returned: back(number + 1, move.retryDelayMs ?? retryMs()), effect: 'retried' };
     }
   }
 }

@@ -56,14 +56,17 @@ export class Delivery {
     const attempts: number[] = [];
     const bytes: number[] = [];
     const messages: LeasedJobMessage[] = [];
+    let timeouts = false;
     for (const job of jobs) {
       jobIds.push(job.id);
       attempts.push(job.attempt);
       bytes.push(job.bytes);
+      timeouts ||= job.timeoutMs !== null;
       messages.push(message(job, queue));
     }
     const lease = new HeldLease({
       leaseId: token.leaseId, secret: token.secret, queueId: queue.id, jobIds, attempts, bytes, grantedMs: this.#clock.nowMs(), specialIds,
+      timeoutsMs: timeouts ? jobs.map(({ timeoutMs }) => timeoutMs) : undefined,
     });
     lease.number = session.leaseNumber;
     session.take(lease);

@@ -13,6 +13,8 @@ export class HeldLease {
   readonly bytes: number[];
   /** Jobs whose end concerns others: they are settled the careful way. undefined: none. */
   readonly specialIds: ReadonlySet<string> | undefined;
+  /** How long each attempt may take, by place: milliseconds, null: no limit. undefined: none of them has one. */
+  readonly timeoutsMs: readonly (number | null)[] | undefined;
   /** When it was granted, by this process's monotonic clock: milliseconds. */
   readonly grantedMs: number;
   /** Place among the stream's Lease messages; 0: resumed, it came by an earlier stream. */
@@ -27,6 +29,7 @@ export class HeldLease {
   constructor(fields: {
     leaseId: bigint; secret: bigint; queueId: number; jobIds: string[]; attempts: number[]; bytes: number[];
     grantedMs: number; settled?: Bits; specialIds?: ReadonlySet<string> | undefined;
+    timeoutsMs?: readonly (number | null)[] | undefined;
   }) {
     this.leaseId = fields.leaseId;
     this.secret = fields.secret;
@@ -36,6 +39,7 @@ export class HeldLease {
     this.attempts = fields.attempts;
     this.bytes = fields.bytes;
     this.specialIds = fields.specialIds;
+    this.timeoutsMs = fields.timeoutsMs;
     this.grantedMs = fields.grantedMs;
     this.settled = fields.settled ?? new Bits(fields.jobIds.length);
     this.taken = this.settled.copy();

@@ -4,14 +4,15 @@ import type { Beat } from '../store/coordinators.ts';
 import type { Level } from '../store/levels.ts';
 import type { NotifyConnection } from '../store/notify.ts';
 import type { Store } from '../store/store.ts';
+import type { Alarm } from './alarm.ts';
 import type { Guard } from './guard.ts';
 import type { Mender } from './mender.ts';
-import type { Promoter } from './promoter.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Reaper } from './reaper.ts';
 import type { Retirer } from './retirer.ts';
 import type { Sessions } from './sessions.ts';
 import type { Sweeper } from './sweeper.ts';
+import type { Timeouts } from './timeouts.ts';
 import type { Wakeups } from './wakeups.ts';
 
 /** The scan of all levels from zero: every so often while it is cheap, and never more than a fiftieth of the time. */
@@ -37,7 +38,9 @@ export class Housekeeping {
   readonly #reaper: Reaper;
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
-  readonly #promoter: Promoter;
+  readonly #promoter: Alarm;
+  readonly #deadlines: Alarm;
+  readonly #timeouts: Timeouts;
   readonly #queues: QueueCache;
   readonly #guard: Guard;
   readonly #retirer: Retirer;
@@ -54,8 +57,23 @@ export class Housekeeping {
   #closed = false;
 
   constructor(deps: {
-    coordinatorId: string; ttlMs: number; store: Store; sessions: Sessions; mender: Mender; sweeper: Sweeper; reaper: Reaper; wakeups: Wakeups;
-    line: NotifyConnection; promoter: Promoter; queues: QueueCache; guard: Guard; retirer: Retirer; clock: Clock; found: (levels: Level[]) => void;
+    coordinatorId: string;
+    ttlMs: number;
+    store: Store;
+    sessions: Sessions;
+    mender: Mender;
+    sweeper: Sweeper;
+    reaper: Reaper;
+    wakeups: Wakeups;
+    line: NotifyConnection;
+    promoter: Alarm;
+    deadlines: Alarm;
+    timeouts: Timeouts;
+    queues: QueueCache;
+    guard: Guard;
+    retirer: Retirer;
+    clock: Clock;
+    found: (levels: Level[]) => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#ttlMs = deps.ttlMs;
@@ -68,6 +86,8 @@ export class Housekeeping {
     this.#wakeups = deps.wakeups;
     this.#line = deps.line;
     this.#promoter = deps.promoter;
+    this.#deadlines = deps.deadlines;
+    this.#timeouts = deps.timeouts;
     this.#queues = deps.queues;
     this.#guard = deps.guard;
     this.#retirer = deps.retirer;
@@ -96,6 +116,10 @@ export class Housekeeping {
     if (beat.nextRunAtMs !== null) {
       this.#promoter.note(beat.nextRunAtMs);
     }
+    if (beat.nextStartByMs !== null) {
+      this.#deadlines.note(beat.nextStartByMs);
+    }
+    this.#timeouts.check();
     await this.#line.listen();
     await this.#reaper.reap(beat);
     await this.#sweeper.sweep();

@@ -231,7 +231,7 @@ export function hasFollowUps(move: Move): move is Extract<Move, { kind: 'succeed
 }
 
 function mayReturn(move: Move): boolean {
-  return move.kind === 'release' || move.kind === 'expire' || (move.kind === 'fail' && !move.permanent);
+  return move.kind === 'release' || move.kind === 'expire' || move.kind === 'time out' || (move.kind === 'fail' && !move.permanent);
 }
 
 function nameMoves(request: MoveRequest, lease: LockedLease | undefined): { jobId: string; move: Move }[] {

@@ -45,7 +45,7 @@ export interface ReceiptMessage {
 }
 
 /** Numbers of skiplease.v1.CancelReason. */
-export const CancelReason = { JOB_CANCELLED: 1, LEASE_LOST: 2 } as const;
+export const CancelReason = { JOB_CANCELLED: 1, LEASE_LOST: 2, TIMED_OUT: 3 } as const;
 export type CancelReason = (typeof CancelReason)[keyof typeof CancelReason];
 
 export interface CancelMessage {

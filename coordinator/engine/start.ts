@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { v7 as uuidv7 } from 'uuid';
 import { systemClock } from '../clock.ts';
-import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
+import { PROMOTE_JOBS_MAX, STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
 import type { NotifyConnection } from '../store/notify.ts';
 import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
+import { Alarm, type AlarmRound } from './alarm.ts';
 import { Delivery } from './deliver.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
@@ -17,7 +18,6 @@ import { Levels } from './levels.ts';
 import { Mender } from './mender.ts';
 import type { Returned } from './mending.ts';
 import { ProgressWriter } from './progress_writer.ts';
-import { Promoter } from './promoter.ts';
 import { Pulse } from './pulse.ts';
 import { QueueCache } from './queue_cache.ts';
 import { Reaper } from './reaper.ts';
@@ -29,6 +29,7 @@ import { Submitter, type Submitted } from './submitter.ts';
 import { Subscribers } from './subscribers.ts';
 import { Sweeper } from './sweeper.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
+import { Timeouts } from './timeouts.ts';
 import { Wakeups, type Hint } from './wakeups.ts';
 
 /** How long a stop waits for the commit of what workers have reported: milliseconds, a little more than a statement may last. */
@@ -62,7 +63,8 @@ export class RunningEngine implements Engine {
   readonly #mender: Mender;
   readonly #submitter: Submitter;
   readonly #dispatcher: Dispatcher;
-  readonly #promoter: Promoter;
+  readonly #promoter: Alarm;
+  readonly #deadlines: Alarm;
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
   readonly #sweeper: Sweeper;
@@ -103,7 +105,9 @@ export class RunningEngine implements Engine {
     this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
     this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled });
     this.progress = new ProgressWriter({ store, clock, written: moved });
-    this.#promoter = new Promoter({ store, standing: this.standing, clock, promoted: (levels) => this.#ready(levels, true) });
+    const alarm = (what: string, work: () => Promise<AlarmRound>) => new Alarm({ work, what, databaseNowMs: () => this.nowMs(), clock, log: store.log });
+    this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());
+    this.#deadlines = alarm('jobs could not be expired', () => this.expireStarts());
     this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
     this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
     const reaper = new Reaper({
@@ -112,8 +116,22 @@ export class RunningEngine implements Engine {
     this.#guard = new Guard({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
     this.#retirer = new Retirer({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
     this.#housekeeping = new Housekeeping({
-      coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, sweeper, reaper, wakeups: this.#wakeups, line: this.#line, clock,
-      promoter: this.#promoter, queues: this.queues, guard: this.#guard, retirer: this.#retirer,
+      coordinatorId,
+      ttlMs: options.leaseTtlMs,
+      store,
+      sessions: this.sessions,
+      mender: this.#mender,
+      sweeper,
+      reaper,
+      wakeups: this.#wakeups,
+      line: this.#line,
+      clock,
+      promoter: this.#promoter,
+      deadlines: this.#deadlines,
+      timeouts: new Timeouts({ coordinatorId, sessions: this.sessions, mender: this.#mender, clock, roomMade }),
+      queues: this.queues,
+      guard: this.#guard,
+      retirer: this.#retirer,
       found: (levels) => {
         handOff.enabled = true;
         this.#ready(levels, false);
@@ -137,6 +155,9 @@ export class RunningEngine implements Engine {
     () => Promise.resolve([]);
 
   onMoved: () => void = () => {};
+
+  /** Ends jobs that were not started in time; `main` sets it to the store's. */
+  expireStarts: () => Promise<AlarmRound> = () => Promise.resolve({ again: false, nextDueMs: null });
 
   async start(): Promise<void> {
     await this.#pulse.start();
@@ -214,6 +235,7 @@ export class RunningEngine implements Engine {
     this.#stopping = true;
     await this.#dispatcher.close();
     this.#promoter.close();
+    this.#deadlines.close();
     const deadlineMs = this.#options.drainDeadlineMs;
     for (const session of this.sessions.all()) {
       session.draining = true;
@@ -249,10 +271,19 @@ export class RunningEngine implements Engine {
     }
   }
 
-  #submitted({ ready, runAtMs }: Submitted): void {
+  async #promote(): Promise<AlarmRound> {
+    const { jobs, levels, nextDueMs } = await this.#store.promote();
+    this.#ready(levels, true);
+    return { again: jobs === PROMOTE_JOBS_MAX, nextDueMs };
+  }
+
+  #submitted({ ready, runAtMs, startByMs }: Submitted): void {
     this.#ready(ready, true);
     if (runAtMs !== undefined) {
       this.scheduled(runAtMs);
+    }
+    if (startByMs !== undefined) {
+      this.#deadlines.note(startByMs);
     }
   }
 

@@ -30,6 +30,8 @@ export interface Submitted {
   ready: Level[];
   /** Moment of the database's clock when the earliest scheduled one is due; undefined: none was scheduled. */
   runAtMs: number | undefined;
+  /** When the earliest must have started; undefined: none must. */
+  startByMs: number | undefined;
 }
 
 /** Commits submits that arrive together in one statement, straight into the leases of workers that wait where it can. */
@@ -196,12 +198,15 @@ export class Submitter {
   }
 
   #wake(rows: SubmitRow[], positionMin: bigint | null, before: Level[] = []): void {
-    const submitted: Submitted = { ready: [...before], runAtMs: undefined };
+    const submitted: Submitted = { ready: [...before], runAtMs: undefined, startByMs: undefined };
     const seen = new Set<number>();
     // Neighbours mostly share queue and priority.
     let last = -1;
     for (const { job, queueId } of rows) {
       const level = queueId * 10 + job.priority;
+      if (job.options?.startByMs !== undefined) {
+        submitted.startByMs = Math.min(submitted.startByMs ?? Infinity, job.options.startByMs);
+      }
       if (job.runAtMs !== null) {
         submitted.runAtMs = Math.min(submitted.runAtMs ?? Infinity, job.runAtMs);
       } else if (positionMin !== null && level !== last && !seen.has(level)) {
@@ -210,7 +215,7 @@ export class Submitter {
         last = level;
       }
     }
-    if (submitted.ready.length > 0 || submitted.runAtMs !== undefined) {
+    if (submitted.ready.length > 0 || submitted.runAtMs !== undefined || submitted.startByMs !== undefined) {
       this.#submitted(submitted);
     }
   }

@@ -12,6 +12,8 @@ export interface Beat {
   expiredIds: string[];
   /** When the next scheduled job is due; null: none. */
   nextRunAtMs: number | null;
+  /** When the next job must have started; null: none must. */
+  nextStartByMs: number | null;
 }
 
 const BEAT: Statement = {
@@ -25,7 +27,8 @@ const BEAT: Statement = {
          (select count(*) from skiplease.coordinator where expires_at > clock.now or id = $1::uuid),
          (select array_to_string(array_agg(id), ',') from skiplease.coordinator
            where id <> $1::uuid and expires_at < clock.now - $2::int8 * interval '1 millisecond'),
-         (select date_part('epoch', run_at) * 1000 from skiplease.scheduled order by run_at limit 1)
+         (select date_part('epoch', run_at) * 1000 from skiplease.scheduled order by run_at limit 1),
+         (select date_part('epoch', start_by) * 1000 from skiplease.deadline order by start_by limit 1)
     from clock`,
 };
 
@@ -38,6 +41,7 @@ export async function beat(connection: HotConnection, coordinatorId: string, ttl
     alive: Number(row![2]),
     expiredIds: row![3] ? row![3].split(',') : [],
     nextRunAtMs: row![4] === null ? null : Number(row![4]),
+    nextStartByMs: row![5] === null ? null : Number(row![5]),
   };
 }
 

@@ -59,6 +59,8 @@ export interface ResumedLease {
   bytes: number[];
   /** Jobs whose end concerns others may be among them: all are taken for such. */
   specialIds: ReadonlySet<string> | undefined;
+  /** By place in jobIds; undefined: none has one. */
+  timeoutsMs: (number | null)[] | undefined;
 }
 
 const RESUME: Statement = {
@@ -78,7 +80,10 @@ const RESUME: Statement = {
          (select string_agg(coalesce(j.bytes, 0)::text, ',' order by u.place)
             from unnest(m.job_ids) with ordinality u (id, place)
             left join lateral (select skiplease.job_bytes(payload, headers) as bytes from skiplease.job where id = u.id offset 0) j on true),
-         m.special
+         m.special,
+         (select string_agg(coalesce(j.timeout_ms::text, ''), ',' order by u.place)
+            from unnest(m.job_ids) with ordinality u (id, place)
+            left join lateral (select timeout_ms from skiplease.job where id = u.id offset 0) j on true)
     from moved m`,
 };
 
@@ -105,6 +110,7 @@ export async function resumeLeases(
     settled: Bits.parse(row[6]!),
     bytes: row[7]!.split(',').map(Number),
     specialIds: row[8] === 't' ? new Set(row[4]!.split(',')) : undefined,
+    timeoutsMs: /\d/.test(row[9]!) ? row[9]!.split(',').map((text) => (text === '' ? null : Number(text))) : undefined,
   }));
 }
 

@@ -156,6 +156,8 @@ export interface ReturnRow {
   attempt: number;
   delayMs: number;
   special: boolean;
+  /** It has run: a deadline for its start binds it no more. */
+  snoozed: boolean;
 }
 
 export interface Decisions {
@@ -184,6 +186,9 @@ const WRITE: Statement = {
   ),
   forgotten as (
     delete from skiplease.progress where job_id = any($3::uuid[])
+  ),
+  started as (
+    delete from skiplease.deadline where job_id = any($25::uuid[])
   ),
   tried as (
     insert into skiplease.attempt (job_id, number, lease_id, state, started_at, ended_at, worker_id, error_code, error_message, error_details)
@@ -236,6 +241,7 @@ export async function writeDecisions(run: TransactionRun, decisions: Decisions):
     int2Array(returns.map(({ attempt }) => attempt)),
     int8Array(returns.map(({ delayMs }) => Math.ceil(delayMs))),
     returns.map(({ special }) => special),
+    uuidArray(returns.filter(({ snoozed }) => snoozed).map(({ jobId }) => jobId)),
   ]);
   return {
     ended: new Set(row![0] ? row![0].split(',') : []),

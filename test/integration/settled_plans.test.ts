@@ -114,7 +114,7 @@ function statements(world: StoreWorld, coordinator: StoreCoordinator, queueId: n
     {
       name: 'write decisions: returns', text: /^\s*with clock[\s\S]*marked/, run: async () => {
         const claimed = await fresh();
-        const returns = claimed.jobIds.map((jobId, index) => ({ jobId, queueId, bytes: 400, priority: 0, attempt: 1, special: false, delayMs: index % 2 === 0 ? 0 : 86_400_000 }));
+        const returns = claimed.jobIds.map((jobId, index) => ({ jobId, queueId, bytes: 400, priority: 0, attempt: 1, special: false, snoozed: false, delayMs: index % 2 === 0 ? 0 : 86_400_000 }));
         await store.mend((run) => store.writeDecisions(run, { ...all(claimed), returns }));
       },
     },

@@ -60,7 +60,7 @@ test('a success ends the job; its bit is set', (t) => {
 
 test('a failed attempt is kept, and the job comes back for the next one, after its backoff', (t) => {
   const { writes } = of(FAIL, leaseOf(), factsOf());
-  t.deepEqual(writes!.returned, { jobId: 'a', queueId: 1, bytes: 400, priority: 0, attempt: 2, special: false, delayMs: 1_000 });
+  t.deepEqual(writes!.returned, { jobId: 'a', queueId: 1, bytes: 400, priority: 0, attempt: 2, special: false, snoozed: false, delayMs: 1_000 });
   t.deepEqual(writes!.attempt, { jobId: 'a', number: 1, leaseId: 7n, state: 1, startedAtMs: 5, workerId: 'w', code: 'C', message: 'm', details: 'd' });
   t.is(writes!.outcome, undefined);
   t.is(of({ ...FAIL, retryDelayMs: 0 }, leaseOf(), factsOf()).writes!.returned!.delayMs, 0, 'the worker\'s own delay goes first');

@@ -136,7 +136,10 @@ export namespace BlockedReason {
 export const AttemptState = {
   UNSPECIFIED: 0,
   FAILED: 1,
-  /** EXPIRED - Its lease ran out: worker and connection were gone for longer than the lease's time to live. */
+  /**
+   * EXPIRED - Its lease ran out: worker and connection were gone for longer than the lease's time to live. Or its timeout did, and the
+   * worker did not say so (the error code is TIMEOUT).
+   */
   EXPIRED: 2,
   UNRECOGNIZED: -1,
 } as const;
@@ -202,7 +205,11 @@ export interface JobSpec {
     | undefined;
   /** 1 to 1000; 0 takes the retry policy's, the job's own or else the queue's (3 unless set). */
   maxAttempts: number;
-  /** How long one attempt may take: handed to the worker, whose library aborts the handler. 1 ms to 30 days; none: no limit. */
+  /**
+   * How long one attempt may take. 1 ms to 30 days; none: no limit. The worker's library counts from the handler's start, aborts
+   * it, and reports the attempt as failed with the error code TIMEOUT. For workers that do not, the coordinator ends the attempt
+   * likewise, two seconds after that time and later: it counts from when the job is the oldest that the worker has not reported.
+   */
   timeout:
     | Duration
     | undefined;
