@@ -111,8 +111,9 @@ function startEngine(
     engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({
       ...depth, oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,
     }));
-    engine.expireStarts = () => expireStarts(pool, ({ wake, queues }) => {
+    engine.expireStarts = () => expireStarts(pool, ({ cancelled, wake, queues }) => {
       engine.setGoing(wake);
+      engine.ended(cancelled);
       queues.forEach((count, queue) => metrics.completedJobs(queue, 'cancelled', count));
     });
     await engine.start();

@@ -41,6 +41,8 @@ export interface Engine {
   onMoved: () => void;
   /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
   jobsCancelled(jobs: CancelledLeasedJob[]): void;
+  /** After a commit that ended these jobs: those that wait for them go on. */
+  ended(jobs: readonly { jobId: string }[]): void;
   /** After a commit that made jobs ready, or scheduled some that are due now: wake who waits for them. */
   setGoing(after: AfterEnd): void;
 }

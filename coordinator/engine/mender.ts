@@ -31,12 +31,14 @@ export class Mender {
   readonly #sweeper: Sweeper;
   readonly #mending: Mending;
   readonly #returned: (returned: Returned) => void;
+  readonly #ended: (jobs: { jobId: string }[]) => void;
   readonly #batcher: Batcher<Pending>;
   readonly #later = new Set<NodeJS.Timeout>();
   #closed = false;
 
   constructor(deps: {
     store: Store; queues: QueueCache; metrics: Metrics; clock: Clock; sweeper: Sweeper; ttlMs: number; returned: (returned: Returned) => void;
+    ended: (jobs: { jobId: string }[]) => void;
   }) {
     this.#store = deps.store;
     this.#queues = deps.queues;
@@ -45,6 +47,7 @@ export class Mender {
     this.#sweeper = deps.sweeper;
     this.#mending = new Mending(deps);
     this.#returned = deps.returned;
+    this.#ended = deps.ended;
     this.#batcher = new Batcher((items) => this.#flush(items), FLUSH_MOVES_MAX, (item) => weight(item.request));
   }
 
@@ -128,6 +131,7 @@ export class Mender {
       }
     }
     this.#returned(flush.returned);
+    this.#ended(flush.decided.filter(({ decision }) => decision.writes !== undefined && decision.writes.returned === undefined));
     for (const pending of group) {
       if (flush.busy.has(pending.request.leaseId)) {
         this.#again(pending);

@@ -50,6 +50,8 @@ export interface Returned {
   delayMs: number | undefined;
   /** When the earliest follow-up job with a time of its own is due, by the database's clock; undefined: there is none. */
   runAtMs: number | undefined;
+  /** Jobs that follow-up jobs wait for. */
+  awaited: string[];
 }
 
 /** What one transaction came to. */
@@ -101,7 +103,7 @@ export class Mending {
         const proven = lease !== undefined && proves(item.request.proof, lease, expired) ? lease : undefined;
         return moves.map(({ jobId, move }) => decideOne(item, jobId, move, proven, facts.get(jobId), queues));
       });
-      const returned: Returned = { ready: [], delayMs: undefined, runAtMs: undefined };
+      const returned: Returned = { ready: [], delayMs: undefined, runAtMs: undefined, awaited: [] };
       await this.#write({ run, leases, followUps, returned }, decided.filter(({ decision }) => decision.place !== undefined));
       return { leases, busy, decided, returned };
     });
@@ -198,6 +200,7 @@ export class Mending {
   async #submitFollowUps(run: TransactionRun, rows: SubmitRow[], returned: Returned): Promise<void> {
     const positionMin = await this.#store.submitFollowUps(run, rows);
     for (const { job, queueId } of rows) {
+      returned.awaited.push(...(job.options?.after ?? []));
       if (job.runAtMs !== null) {
         returned.runAtMs = Math.min(returned.runAtMs ?? Infinity, job.runAtMs);
       } else if (positionMin !== null) {

@@ -47,11 +47,13 @@ export class Settler {
   readonly #queues: QueueCache;
   readonly #sweeper: Sweeper;
   readonly #roomMade: () => void;
+  readonly #ended: (jobs: { jobId: string }[]) => void;
   readonly #batcher: Batcher<FastPart>;
   #closed = false;
 
   constructor(deps: {
     store: Store; mender: Mender; metrics: Metrics; clock: Clock; queues: QueueCache; sweeper: Sweeper; roomMade: () => void;
+    ended: (jobs: { jobId: string }[]) => void;
   }) {
     this.#store = deps.store;
     this.#mender = deps.mender;
@@ -60,6 +62,7 @@ export class Settler {
     this.#queues = deps.queues;
     this.#sweeper = deps.sweeper;
     this.#roomMade = deps.roomMade;
+    this.#ended = deps.ended;
     this.#batcher = new Batcher((parts) => this.#flush(parts), FLUSH_OUTCOMES_MAX, (part) => part.places.length);
   }
 
@@ -149,6 +152,7 @@ export class Settler {
     }
     this.#roomMade();
     parts.forEach((part) => this.#answer(part, accepted));
+    this.#ended(rows);
   }
 
   /** Until the database takes it or refuses it: what workers have reported is not forgotten while it is away. */

@@ -9,6 +9,7 @@ import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
 import { Alarm, type AlarmRound } from './alarm.ts';
 import { Delivery } from './deliver.ts';
+import { Dependents } from './dependents.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
 import { Guard, type Condition } from './guard.ts';
@@ -65,6 +66,7 @@ export class RunningEngine implements Engine {
   readonly #dispatcher: Dispatcher;
   readonly #promoter: Alarm;
   readonly #deadlines: Alarm;
+  readonly #dependents: Dependents;
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
   readonly #sweeper: Sweeper;
@@ -93,8 +95,9 @@ export class RunningEngine implements Engine {
       roomMade();
       moved();
     };
+    const ended = (jobs: readonly { jobId: string }[]) => this.#dependents.ended(jobs);
     this.#mender = new Mender({
-      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned),
+      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned), ended,
     });
     const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock, moved });
     const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous });
@@ -103,13 +106,16 @@ export class RunningEngine implements Engine {
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
     });
     this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
-    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled });
+    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended });
     this.progress = new ProgressWriter({ store, clock, written: moved });
     const alarm = (what: string, work: () => Promise<AlarmRound>) => new Alarm({ work, what, databaseNowMs: () => this.nowMs(), clock, log: store.log });
     this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());
     this.#deadlines = alarm('jobs could not be expired', () => this.expireStarts());
     this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
     this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
+    this.#dependents = new Dependents({
+      store, queues: this.queues, metrics, clock, setGoing: (after) => this.setGoing(after), tellOthers: (range) => this.#wakeups.awaited(range),
+    });
     const reaper = new Reaper({
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, standing: this.standing,
     });
@@ -164,6 +170,7 @@ export class RunningEngine implements Engine {
     await this.#line.listen();
     this.#wakeups.greet();
     await this.#housekeeping.scan();
+    this.#dependents.start();
   }
 
   submit(jobs: NewJob[]): Promise<SubmitAnswer> {
@@ -200,6 +207,10 @@ export class RunningEngine implements Engine {
     if (elsewhere.length > 0) {
       this.#wakeups.cancelled(elsewhere);
     }
+  }
+
+  ended(jobs: readonly { jobId: string }[]): void {
+    this.#dependents.ended(jobs);
   }
 
   setGoing({ levels, scheduled }: AfterEnd): void {
@@ -248,6 +259,7 @@ export class RunningEngine implements Engine {
     await Promise.race([this.settler.idle(), delay(LAST_REPORTS_MS, undefined, { ref: false })]);
     await this.#mender.idle();
     await this.progress.flush();
+    await this.#dependents.close();
     this.settler.close();
     this.#mender.close();
     this.sessions.end();
@@ -277,8 +289,9 @@ export class RunningEngine implements Engine {
     return { again: jobs === PROMOTE_JOBS_MAX, nextDueMs };
   }
 
-  #submitted({ ready, runAtMs, startByMs }: Submitted): void {
+  #submitted({ ready, runAtMs, startByMs, awaited }: Submitted): void {
     this.#ready(ready, true);
+    this.#dependents.awaits(awaited);
     if (runAtMs !== undefined) {
       this.scheduled(runAtMs);
     }
@@ -287,8 +300,9 @@ export class RunningEngine implements Engine {
     }
   }
 
-  #returned({ ready, delayMs, runAtMs }: Returned): void {
+  #returned({ ready, delayMs, runAtMs, awaited }: Returned): void {
     this.#ready(ready, true);
+    this.#dependents.awaits(awaited);
     if (delayMs !== undefined) {
       this.scheduled(this.nowMs() + delayMs);
     }
@@ -320,6 +334,9 @@ export class RunningEngine implements Engine {
     this.#ready((hint.ready ?? []).map(([queueId, priority, position]) => ({ queueId, priority, positionMin: BigInt(position) })), false);
     if (hint.runAtMs !== undefined) {
       this.#promoter.note(hint.runAtMs);
+    }
+    if (hint.awaited !== undefined) {
+      this.#dependents.heard({ min: hint.awaited[0], max: hint.awaited[1] });
     }
     if (hint.queues !== undefined) {
       void this.#refreshQueues(hint.queues);

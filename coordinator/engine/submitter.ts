@@ -32,6 +32,8 @@ export interface Submitted {
   runAtMs: number | undefined;
   /** When the earliest must have started; undefined: none must. */
   startByMs: number | undefined;
+  /** Jobs that some of them wait for. */
+  awaited: string[];
 }
 
 /** Commits submits that arrive together in one statement, straight into the leases of workers that wait where it can. */
@@ -198,7 +200,7 @@ export class Submitter {
   }
 
   #wake(rows: SubmitRow[], positionMin: bigint | null, before: Level[] = []): void {
-    const submitted: Submitted = { ready: [...before], runAtMs: undefined, startByMs: undefined };
+    const submitted: Submitted = { ready: [...before], runAtMs: undefined, startByMs: undefined, awaited: [] };
     const seen = new Set<number>();
     // Neighbours mostly share queue and priority.
     let last = -1;
@@ -206,6 +208,9 @@ export class Submitter {
       const level = queueId * 10 + job.priority;
       if (job.options?.startByMs !== undefined) {
         submitted.startByMs = Math.min(submitted.startByMs ?? Infinity, job.options.startByMs);
+      }
+      if (job.options?.after !== undefined) {
+        submitted.awaited.push(...job.options.after);
       }
       if (job.runAtMs !== null) {
         submitted.runAtMs = Math.min(submitted.runAtMs ?? Infinity, job.runAtMs);
@@ -215,7 +220,7 @@ export class Submitter {
         last = level;
       }
     }
-    if (submitted.ready.length > 0 || submitted.runAtMs !== undefined || submitted.startByMs !== undefined) {
+    if (submitted.ready.length > 0 || submitted.runAtMs !== undefined || submitted.startByMs !== undefined || submitted.awaited.length > 0) {
       this.#submitted(submitted);
     }
   }

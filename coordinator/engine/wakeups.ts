@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { NotifyConnection } from '../store/notify.ts';
 import type { Log } from '../store/store.ts';
+import { rangeOf, type IdRange } from './awaited.ts';
 import type { CancelledLeasedJob } from './engine.ts';
 
 /** The first hint goes out at once, then at most one each so many milliseconds. */
@@ -22,6 +23,8 @@ export interface Hint {
   queues?: number[];
   /** Running jobs that were cancelled: session, lease, job, reason. */
   cancelled?: [string, string, string, string][];
+  /** Jobs wait for others with ids between these. */
+  awaited?: [string, string];
   /** More became ready than fits into a hint, or somebody is new: look everywhere. */
   all?: true;
 }
@@ -35,6 +38,7 @@ export class Wakeups {
   #ready = new Map<number, [number, number, bigint]>();
   #runAtMs: number | undefined;
   #queues = new Set<number>();
+  #awaited: IdRange | undefined;
   #cancelled: CancelledLeasedJob[] = [];
   #greeting = false;
   #sentMs = -Infinity;
@@ -63,6 +67,11 @@ export class Wakeups {
 
   scheduled(runAtMs: number): void {
     this.#runAtMs = Math.min(this.#runAtMs ?? Infinity, runAtMs);
+    this.#schedule(COALESCE_MS);
+  }
+
+  awaited({ min, max }: IdRange): void {
+    this.#awaited = rangeOf([min, max, ...(this.#awaited === undefined ? [] : [this.#awaited.min, this.#awaited.max])]);
     this.#schedule(COALESCE_MS);
   }
 
@@ -121,6 +130,9 @@ export class Wakeups {
     if (this.#runAtMs !== undefined) {
       hint.runAtMs = this.#runAtMs;
     }
+    if (this.#awaited !== undefined) {
+      hint.awaited = [this.#awaited.min, this.#awaited.max];
+    }
     if (this.#queues.size > 0) {
       hint.queues = [...this.#queues];
     }
@@ -133,6 +145,7 @@ export class Wakeups {
     this.#ready = new Map();
     this.#runAtMs = undefined;
     this.#queues = new Set();
+    this.#awaited = undefined;
     this.#cancelled = [];
     this.#greeting = false;
     return hint;
@@ -149,6 +162,9 @@ function pieces(hint: Hint): string[] {
   const rest: Hint = { from, all: true };
   if (hint.runAtMs !== undefined) {
     rest.runAtMs = hint.runAtMs;
+  }
+  if (hint.awaited !== undefined) {
+    rest.awaited = hint.awaited;
   }
   return [
     JSON.stringify(rest),

@@ -76,9 +76,10 @@ export class Canceller {
     });
   }
 
-  #tell({ leased, queues, wake }: CancelCommit, reason: string): void {
+  #tell({ cancelled, leased, queues, wake }: CancelCommit, reason: string): void {
     this.#engine.jobsCancelled(leased.map((job) => ({ ...job, reason })));
     this.#engine.setGoing(wake);
+    this.#engine.ended(cancelled);
     queues.forEach((count, queue) => this.#cancelled(queue, count));
   }
 }

@@ -21,6 +21,7 @@ export function fullJob(row: FullJobRow): Job {
   return {
     ...job,
     payload: shownPayload(row.payload, row.contentType),
+    afterJobIds: row.after ?? [],
     result: row.result === null ? undefined : shownPayload(row.result, row.resultType),
     error: job.error === undefined || row.state === Numbers.CANCELLED ? job.error : lastError(row),
     attempts: withinBounds(row.attempts.map(attempt)),
@@ -52,6 +53,7 @@ export function listedJob(row: JobRow): Job {
     originJobId: row.originId ?? '',
     retriedAsJobId: row.retriedAsId ?? '',
     ...shownOptions(row.options),
+    afterJobIds: [],
     blockedReason: (row.blockedReason ?? 0) as BlockedReason,
   };
 }

@@ -3,10 +3,10 @@ import type { Job } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOptions } from '../types.ts';
 import { toDuration } from './time.ts';
 
-type Shown = Pick<Job, 'startBy' | 'retryPolicy' | 'unique' | 'serialKey' | 'limitKey' | 'batchId' | 'afterJobIds' | 'afterPolicy' | 'schedule'>;
+type Shown = Pick<Job, 'startBy' | 'retryPolicy' | 'unique' | 'serialKey' | 'limitKey' | 'batchId' | 'afterPolicy' | 'schedule'>;
 
 const NOTHING: Shown = {
-  startBy: undefined, retryPolicy: undefined, unique: undefined, serialKey: '', limitKey: '', batchId: '', afterJobIds: [],
+  startBy: undefined, retryPolicy: undefined, unique: undefined, serialKey: '', limitKey: '', batchId: '',
   afterPolicy: AfterPolicy.UNSPECIFIED, schedule: '',
 };
 
@@ -34,7 +34,6 @@ export function shownOptions(options: JobOptions | null): Shown {
     serialKey: options.serialKey ?? '',
     limitKey: options.limitKey ?? '',
     batchId: options.batchId ?? '',
-    afterJobIds: options.after ?? [],
     afterPolicy: options.afterPolicy === undefined ? AfterPolicy.UNSPECIFIED
       : options.afterPolicy === 'run_anyway' ? AfterPolicy.RUN_ANYWAY : AfterPolicy.CANCEL,
     schedule: options.schedule ?? '',

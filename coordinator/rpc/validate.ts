@@ -2,6 +2,7 @@ import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { NewJob } from '../types.ts';
 import { invalidArgument } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
+import { checkCycles } from './check_cycles.ts';
 import { newJobId, parseUuid, uuidTimeMs } from './ids.ts';
 import { jobOptions } from './job_options.ts';
 import { isName, NAME_WORDS } from './names.ts';
@@ -48,6 +49,7 @@ export function checkJobs(
   for (let index = 0; index < specs.length && violations.length < VIOLATIONS_MAX; index += 1) {
     jobs.push(newJob(specs[index]!, rules, names, fieldAt, index, violations));
   }
+  checkCycles(jobs, fieldAt, violations);
   if (violations.length > 0) {
     throw invalidArgument(violations);
   }

@@ -33,6 +33,7 @@ export interface CancelledLeased {
 
 /** What one commit cancelled. */
 export interface CancelCommit {
+  cancelled: { jobId: string }[];
   leased: CancelledLeased[];
   /** How many, by the queue's name. */
   queues: Map<string, number>;
@@ -143,6 +144,7 @@ async function tryOnce(transaction: Queryable, ids: string[], { reason, code, ru
     cancelled,
     spared: running === 'cancel' ? [] : [...leasedNow, ...started].map(({ id }) => id),
     commit: {
+      cancelled: [...cancelled].map((jobId) => ({ jobId })),
       wake: await afterEnd(transaction, found.filter(({ id, special }) => special && cancelled.has(id)).map(({ id }) => id)),
       leased: leased.map(({ id, leaseId, sessionId, coordinatorId }) => ({
         jobId: id, leaseId: leaseId!, sessionId: sessionId!, coordinatorId: coordinatorId!,

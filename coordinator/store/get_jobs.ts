@@ -20,6 +20,8 @@ const bytes = z.custom<Buffer>((value) => Buffer.isBuffer(value));
 const fullRow = jobRow.extend({
   payload: bytes,
   contentType: z.string().nullable(),
+  /** The jobs that it waits for, or waited for. */
+  after: z.array(z.string()).nullable(),
   result: bytes.nullable(),
   resultType: z.string().nullable(),
   /** Oldest first. */
@@ -40,12 +42,12 @@ export async function getJobs(pool: Queryable, ids: string[]): Promise<FullJobRo
   const rows = await pool.any(sql.prepared('get_jobs', fullRow)`
     with wanted as materialized (select distinct id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
     select ${JOB_COLUMNS},
-           j.payload, j.content_type as "contentType", o.result, o.result_type as "resultType",
+           j.payload, j.content_type as "contentType", j.after, o.result, o.result_type as "resultType",
            coalesce(h.attempts, '[]') as attempts,
            g.percent, g.note, date_part('epoch', g.updated_at) * 1000 as "progressAtMs",
            g.checkpoint is not null as "hasCheckpoint", ${MARK} as mark
       from place p ${JOB_JOINS}
-      cross join lateral (select payload, content_type from skiplease.job where id = p.id offset 0) j
+      cross join lateral (select payload, content_type, options -> 'after' as after from skiplease.job where id = p.id offset 0) j
       left join lateral (select result, result_type from skiplease.outcome where job_id = p.id offset 0) o on true
       left join lateral (
         select jsonb_agg(jsonb_build_object('number', number, 'state', state, 'workerId', worker_id,

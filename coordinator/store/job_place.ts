@@ -69,6 +69,7 @@ export const jobRow = z.object({
   timeoutMs: z.number().nullable(),
   headers: z.record(z.string(), z.string()).nullable(),
   originId: z.string().nullable(),
+  /** Without the jobs that it waited for, which may be a thousand. */
   options: z.custom<JobOptions>().nullable(),
   /** A number of BlockedReason, while BLOCKED. */
   blockedReason: z.number().nullable(),
@@ -87,7 +88,7 @@ export type JobRow = z.infer<typeof jobRow>;
 /** Columns of jobRow, from `place p` and what JOB_JOINS joins to it. */
 export const JOB_COLUMNS = sql.fragment`
   p.id, q.name as queue, p.type, p.state, p.priority, p.attempt, coalesce(p.max_attempts, q.max_attempts) as "maxAttempts",
-  p.timeout_ms::float8 as "timeoutMs", p.headers, p.origin_id as "originId", p.options, p.blocked_reason as "blockedReason", t.job_id as "retriedAsId",
+  p.timeout_ms::float8 as "timeoutMs", p.headers, p.origin_id as "originId", p.options - 'after' as options, p.blocked_reason as "blockedReason", t.job_id as "retriedAsId",
   date_part('epoch', p.due_at) * 1000 as "dueAtMs", date_part('epoch', p.finished_at) * 1000 as "finishedAtMs",
   p.reason as "cancelReason", p.code as "cancelCode", w.worker_id as "workerId", a.error_code as "errorCode", a.error_message as "errorMessage"`;
 

@@ -3,6 +3,7 @@ import { SkipleaseError } from '../errors.ts';
 import { RETENTION } from '../limits.ts';
 import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import * as coordinators from './coordinators.ts';
+import { resolveDependents, sweepDependencies, type Resolved, type Swept } from './dependents.ts';
 import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
 import { HotConnection, isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
@@ -45,6 +46,7 @@ export class Store {
   readonly #claim: HotConnection;
   readonly #settle: HotConnection;
   readonly #mend: HotConnection;
+  readonly #dependents: HotConnection;
   /** Hellos, queues, promotion, progress, scans: single statements, none of them on a job's common path. */
   readonly #rare: HotConnection;
   /** The heartbeat waits for nothing. */
@@ -63,12 +65,13 @@ export class Store {
     this.#claim = connection('claim');
     this.#settle = connection('settle');
     this.#mend = connection('mend');
+    this.#dependents = connection('dependents');
     this.#rare = connection('rare');
     this.#pulse = connection('pulse');
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#submit, this.#special, this.#claim, this.#settle, this.#mend, this.#rare, this.#pulse].map((connection) => connection.close()));
+    await Promise.all([this.#submit, this.#special, this.#claim, this.#settle, this.#mend, this.#dependents, this.#rare, this.#pulse].map((connection) => connection.close()));
   }
 
   isTransient(error: unknown): boolean {
@@ -212,6 +215,14 @@ export class Store {
   /** Within a transaction: by its own `run`. */
   queuesById(queueIds: number[], run: Run = (statement, values) => this.#rare.run(statement, values)): Promise<QueueSettings[]> {
     return queuesById(run, queueIds);
+  }
+
+  resolveDependents(onJobIds: string[], jobsMax: number): Promise<Resolved> {
+    return this.#withPartitions(() => resolveDependents(this.#dependents, onJobIds, jobsMax));
+  }
+
+  sweepDependencies(fromBlock: number, blocks: number): Promise<Swept> {
+    return sweepDependencies(this.#rare, fromBlock, blocks);
   }
 
   promote(): Promise<Promotion> {

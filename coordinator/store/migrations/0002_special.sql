@@ -77,7 +77,7 @@ begin
   perform skiplease.note_deadlines(job_ids);
   waiting := array(select skiplease.block_dependents(job_ids));
   return query select s.* from skiplease.set_off(
-    array(select i.id from unnest(job_ids) with ordinality as i (id, ordinal) where i.id <> all(waiting) order by i.ordinal), later) s;
+    array(select i.id from unnest(job_ids) with ordinality as i (id, ordinal) where i.id not in (select unnest(waiting)) order by i.ordinal), later) s;
 end $$;
 
 -- Special jobs whose outcome was inserted just now, in the same transaction, leave. A row without a position: something was put
