@@ -10,6 +10,8 @@ export const SCENARIOS = [
   'snapshot',
   'backlog',
   'scheduled',
+  'promotion',
+  'priorities',
   'many-queues',
   'windows-of-one',
   'ten-coordinators',

@@ -83,6 +83,17 @@ export const BARS: Bar[] = [
     bound: { atLeast: 0.9 },
   },
   {
+    about: 'from due to handler, p99, with a million scheduled ahead',
+    value: ours('promotion/p99_ms'),
+    bound: { atMost: 250 },
+    unit: 'ms',
+  },
+  {
+    about: 'drain of ten priorities over one',
+    value: ours('priorities/many_ratio'),
+    bound: { atLeast: 0.9 },
+  },
+  {
     about: 'drain of 10,000 queues over one queue',
     value: ours('many-queues/drain_many_ratio'),
     bound: { atLeast: 0.5 },

@@ -17,6 +17,10 @@ export interface FleetShape {
   addresses: string[];
   /** Queue names, over which jobs are spread evenly. */
   queues: number;
+  /** Priorities, over which jobs are spread evenly. */
+  priorities: number;
+  /** How far ahead each job is scheduled; 0: it is not. */
+  delayMs: number;
   /** Workers in the worker's process, each a session of its own, spread over the addresses. */
   workers: number;
   /** The window of each. */

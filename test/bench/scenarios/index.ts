@@ -7,6 +7,8 @@ import { idleFleet } from './idle_fleet.ts';
 import { latency } from './latency.ts';
 import { longDrain } from './long_drain.ts';
 import { manyQueues } from './many_queues.ts';
+import { priorities } from './priorities.ts';
+import { promotion } from './promotion.ts';
 import { scheduled } from './scheduled.ts';
 import { snapshot } from './snapshot.ts';
 import { statements } from './statements.ts';
@@ -23,6 +25,8 @@ export const ALL_SCENARIOS: Record<ScenarioName, Scenario> = {
   snapshot,
   backlog,
   scheduled,
+  promotion,
+  priorities,
   'many-queues': manyQueues,
   'windows-of-one': windowsOfOne,
   'ten-coordinators': tenCoordinators,

@@ -17,6 +17,10 @@ export interface Layout {
   windowJobs?: number;
   /** Queue names, over which jobs are spread evenly; each worker serves all of them. */
   queues?: number;
+  /** Priorities, over which jobs are spread evenly. */
+  priorities?: number;
+  /** How far ahead each job is scheduled; 0: it is not. */
+  delayMs?: number;
 }
 
 /** This project: a coordinator, a worker and a submitter, each a process. */
@@ -57,6 +61,8 @@ async function start({ contestantUrl }: BenchDatabase, layout: Layout): Promise<
         fleet: {
           addresses: coordinators.map(({ grpcAddress }) => grpcAddress),
           queues: layout.queues ?? 1,
+          priorities: layout.priorities ?? 1,
+          delayMs: layout.delayMs ?? 0,
           workers: layout.workers ?? 1,
           windowJobs: layout.windowJobs ?? WINDOW_JOBS[layout.mode],
         },

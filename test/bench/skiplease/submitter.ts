@@ -4,12 +4,15 @@ import { serveSubmitter } from '../roles/serve.ts';
 import { queueOf, STREAMS, TYPE } from './preset.ts';
 
 serveSubmitter(async ({ fleet }) => {
-  const { addresses, queues } = fleet!;
+  const { addresses, queues, priorities, delayMs } = fleet!;
   const clients = addresses.map((address) => new JobClient({ addresses: [address] }));
   const job = (number: number, payloadBytes: number, submittedMs?: number) => ({
     queue: queueOf(number, queues),
     type: TYPE,
-    payload: Buffer.from(JSON.stringify(benchPayload(number, payloadBytes, submittedMs))),
+    ...(priorities === 1 ? {} : { priority: number % priorities }),
+    ...(delayMs === 0 ? {} : { runAt: new Date(Date.now() + delayMs) }),
+    // Of a job that is scheduled, what counts is the time since it was due.
+    payload: Buffer.from(JSON.stringify(benchPayload(number, payloadBytes, submittedMs === undefined ? undefined : submittedMs + delayMs))),
   });
   return {
     async submit({ first, count, payloadBytes }) {
