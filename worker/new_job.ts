@@ -30,6 +30,8 @@ export interface NewJob {
   startWithinMs?: number;
   /** Small strings that travel with the job. */
   headers?: Record<string, string>;
+  /** The open batch (BatchClient) that it belongs to. */
+  batchId?: string;
 }
 
 /** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
@@ -49,7 +51,7 @@ export function specFrom(job: NewJob): JobSpec {
     unique: undefined,
     serialKey: '',
     limitKey: '',
-    batchId: '',
+    batchId: job.batchId ?? '',
     afterJobIds: [],
     afterPolicy: 0,
   };
@@ -74,5 +76,5 @@ export function specBytes(spec: JobSpec): number {
   const payload = spec.payload?.content?.$case === 'data' ? spec.payload.content.value.length : 0;
   let headers = 0;
   for (const [key, value] of Object.entries(spec.headers)) headers += 3 * (key.length + value.length) + 16;
-  return payload + headers + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + 160;
+  return payload + headers + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length + 160;
 }

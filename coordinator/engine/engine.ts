@@ -43,6 +43,8 @@ export interface Engine {
   jobsCancelled(jobs: CancelledLeasedJob[]): void;
   /** After a commit that ended these jobs: those that wait for them go on. */
   ended(jobs: readonly { jobId: string }[]): void;
-  /** After a commit that made jobs ready, or scheduled some that are due now: wake who waits for them. */
+  /** After a commit that closed a batch: it may be finished. */
+  batchesChanged(): void;
+  /** After a commit that ended jobs, and perhaps made others ready, or scheduled some that are due now: wake who waits for them. */
   setGoing(after: AfterEnd): void;
 }

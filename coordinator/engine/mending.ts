@@ -46,6 +46,8 @@ export interface Decided {
 /** What a flush put back in line, for those who wait for it. */
 export interface Returned {
   ready: { queueId: number; priority: number; positionMin: bigint }[];
+  /** Jobs whose end concerns others got their outcome. */
+  special: boolean;
   /** Milliseconds until the earliest delayed one is due; undefined: none was delayed. */
   delayMs: number | undefined;
   /** When the earliest follow-up job with a time of its own is due, by the database's clock; undefined: there is none. */
@@ -103,7 +105,7 @@ export class Mending {
         const proven = lease !== undefined && proves(item.request.proof, lease, expired) ? lease : undefined;
         return moves.map(({ jobId, move }) => decideOne(item, jobId, move, proven, facts.get(jobId), queues));
       });
-      const returned: Returned = { ready: [], delayMs: undefined, runAtMs: undefined, awaited: [] };
+      const returned: Returned = { ready: [], special: false, delayMs: undefined, runAtMs: undefined, awaited: [] };
       await this.#write({ run, leases, followUps, returned }, decided.filter(({ decision }) => decision.place !== undefined));
       return { leases, busy, decided, returned };
     });
@@ -184,6 +186,7 @@ export class Mending {
     if (special.length > 0) {
       const { levels, scheduled } = await this.#store.afterEnd(run, special.map(({ jobId }) => jobId));
       returned.ready.push(...levels);
+      returned.special = true;
       if (scheduled) {
         returned.delayMs = 0;
       }

@@ -8,6 +8,7 @@ import type { NotifyConnection } from '../store/notify.ts';
 import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
 import { Alarm, type AlarmRound } from './alarm.ts';
+import { BatchFolder } from './batch_folder.ts';
 import { Delivery } from './deliver.ts';
 import { Dependents } from './dependents.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -67,6 +68,7 @@ export class RunningEngine implements Engine {
   readonly #promoter: Alarm;
   readonly #deadlines: Alarm;
   readonly #dependents: Dependents;
+  readonly #batches: BatchFolder;
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
   readonly #sweeper: Sweeper;
@@ -111,6 +113,7 @@ export class RunningEngine implements Engine {
     const alarm = (what: string, work: () => Promise<AlarmRound>) => new Alarm({ work, what, databaseNowMs: () => this.nowMs(), clock, log: store.log });
     this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());
     this.#deadlines = alarm('jobs could not be expired', () => this.expireStarts());
+    this.#batches = new BatchFolder({ store, clock, followUps: () => this.scheduled(this.nowMs()) });
     this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
     this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
     this.#dependents = new Dependents({
@@ -146,7 +149,10 @@ export class RunningEngine implements Engine {
     this.#pulse = new Pulse({
       coordinatorId, address: options.address, ttlMs: options.leaseTtlMs, tickMs: options.tickMs, store, standing: this.standing, clock, metrics,
       took: (ms) => this.#guard.beat(ms),
-      beaten: (beat) => this.#housekeeping.tick(beat),
+      beaten: (beat) => {
+        this.#batches.soon();
+        return this.#housekeeping.tick(beat);
+      },
     });
     metrics.readGaugesFrom({
       sessions: () => this.sessions.size,
@@ -213,7 +219,12 @@ export class RunningEngine implements Engine {
     this.#dependents.ended(jobs);
   }
 
+  batchesChanged(): void {
+    this.#batches.soon();
+  }
+
   setGoing({ levels, scheduled }: AfterEnd): void {
+    this.#batches.soon();
     this.#ready(levels, true);
     if (scheduled) {
       this.scheduled(this.nowMs());
@@ -247,6 +258,7 @@ export class RunningEngine implements Engine {
     await this.#dispatcher.close();
     this.#promoter.close();
     this.#deadlines.close();
+    this.#batches.close();
     const deadlineMs = this.#options.drainDeadlineMs;
     for (const session of this.sessions.all()) {
       session.draining = true;
@@ -300,9 +312,12 @@ export class RunningEngine implements Engine {
     }
   }
 
-  #returned({ ready, delayMs, runAtMs, awaited }: Returned): void {
+  #returned({ ready, special, delayMs, runAtMs, awaited }: Returned): void {
     this.#ready(ready, true);
     this.#dependents.awaits(awaited);
+    if (special) {
+      this.#batches.soon();
+    }
     if (delayMs !== undefined) {
       this.scheduled(this.nowMs() + delayMs);
     }

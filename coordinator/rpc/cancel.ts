@@ -66,6 +66,14 @@ export class Canceller {
     return { results: [], jobsCancelled };
   }
 
+  /** All that is not final in a batch, once `close` has closed it. Returns how many. */
+  async cancelBatch(batchId: string, reason: string, close: () => Promise<void>, stopped: () => boolean): Promise<number> {
+    refuseInvalid(reasonViolations(reason));
+    await close();
+    const filter = { queueId: undefined, type: undefined, batchId, errorCode: undefined, idFrom: UUID_MIN, idBefore: UUID_MAX };
+    return cancelMatching(this.#pool, { filter, reason, running: 'cancel', stopped, committed: (commit) => this.#tell(commit, reason) });
+  }
+
   /** All that waits in a queue. Returns how many. */
   purge(queueId: number, given: string, stopped: () => boolean): Promise<number> {
     refuseInvalid(reasonViolations(given));

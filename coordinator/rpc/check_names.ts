@@ -38,6 +38,20 @@ export function checkJobId(given: string, field = 'job_id'): string {
   return id;
 }
 
+/** The id of a batch; INVALID_ARGUMENT for what is no UUID. */
+export function checkBatchId(given: string, field = 'batch_id'): string {
+  const id = parseUuid(given);
+  if (id === undefined) {
+    throw invalidArgument([{ field, description: given === '' ? 'is missing' : notAnId(given, 'batch') }]);
+  }
+  return id;
+}
+
+/** NOT_FOUND for a batch that is not there (any more). */
+export function noSuchBatch(id: string): SkipleaseError {
+  return new SkipleaseError('NOT_FOUND', 'BATCH_NOT_FOUND', `There is no batch ${id}.`, { metadata: { batch_id: id } });
+}
+
 /** A queue's name in a request; INVALID_ARGUMENT for what cannot be one. */
 export function checkQueueName(name: string, field = 'queue'): string {
   if (!isName(name)) {
@@ -60,6 +74,6 @@ export function noSuchJob(id: string, nowMs: number, { days, failedDays }: Reten
   return new SkipleaseError('NOT_FOUND', 'JOB_NOT_FOUND', words, { metadata: { job_id: id } });
 }
 
-function notAnId(given: string): string {
-  return `${JSON.stringify(given.slice(0, SHOWN_CHARACTERS_MAX))} is not a job's id (a UUID)`;
+function notAnId(given: string, of = 'job'): string {
+  return `${JSON.stringify(given.slice(0, SHOWN_CHARACTERS_MAX))} is not a ${of}'s id (a UUID)`;
 }

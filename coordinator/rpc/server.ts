@@ -8,6 +8,7 @@ import type { Engine } from '../engine/engine.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Pool } from '../store/pool.ts';
 import type { Retention } from '../types.ts';
+import { batchService, batchServiceDefinition } from './batch_service.ts';
 import { noSuchJob } from './check_names.ts';
 import { Canceller } from './cancel.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
@@ -17,6 +18,7 @@ import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
 import type { StatusMapper } from './status.ts';
 import { UnaryCalls } from './unary.ts';
+import { batchWatches } from './watch_batches.ts';
 import { jobWatches } from './watch_jobs.ts';
 import { queueWatches } from './watch_queues.ts';
 import { Watcher } from './watcher.ts';
@@ -51,7 +53,7 @@ export interface GrpcServer {
   stop(deadlineMs: number): Promise<void>;
 }
 
-const SERVICES = ['', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.WorkerService'];
+const SERVICES = ['', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.WorkerService'];
 
 /**
  * Takes the port, so that a taken one is known before anything else is started, and the engine knows its address; the
@@ -66,7 +68,7 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
     interceptors: [gate.interceptor, answerUnreadable(statuses)],
   });
-  const definitions = [jobServiceDefinition, queueServiceDefinition, workerServiceDefinition];
+  const definitions = [batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, workerServiceDefinition];
   definitions.forEach((definition) => server.addService(definition, {}));
   health.addToServer(server);
   reflection().addToServer(server);
@@ -78,11 +80,13 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
       const calls = new UnaryCalls(statuses);
       const canceller = new Canceller({ engine, pool, cancelled });
       const missing = (id: string) => noSuchJob(id, engine.nowMs(), retention);
+      const batches = new Watcher(batchWatches(pool), statuses);
       const jobs = new Watcher(jobWatches(pool, missing), statuses);
       const queues = new Watcher(queueWatches(pool, () => engine.conditions), statuses);
-      watchers = [jobs, queues];
+      watchers = [batches, jobs, queues];
       engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
+        batchService({ engine, pool, payloadBytesMax, calls, canceller, watch: batches.handler }),
         jobService({ engine, pool, payloadBytesMax, statuses, calls, canceller, watch: jobs.handler, noSuchJob: missing }),
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         workerService({ pool, calls, lease }),

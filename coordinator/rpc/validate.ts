@@ -109,18 +109,24 @@ function givenId(
   given: string, nowMs: number, fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
 ): string {
   const id = parseUuid(given);
-  if (id === undefined || id[VERSION_AT] !== '7' || !'89ab'.includes(id[VARIANT_AT]!)) {
-    violations.push({ field: `${fieldAt(index)}.id`,
-      description: 'must be a UUIDv7 (its time orders jobs), or empty for one of the server\'s; other keys belong in a header or the payload' });
-    return given;
+  const problem = idProblem(id ?? '', nowMs);
+  if (problem !== undefined) {
+    violations.push({ field: `${fieldAt(index)}.id`, description: problem });
+  }
+  return id ?? given;
+}
+
+/** Why this, a UUID in its canonical form or no UUID at all, cannot be the id of something new. */
+export function idProblem(id: string, nowMs: number): string | undefined {
+  if (id[VERSION_AT] !== '7' || !'89ab'.includes(id[VARIANT_AT]!)) {
+    return 'must be a UUIDv7 (its time orders jobs), or empty for one of the server\'s; other keys belong in a header or the payload';
   }
   const madeMs = uuidTimeMs(id);
   if (madeMs < nowMs - ID_AGE_MS_MAX || madeMs > nowMs + ID_AHEAD_MS_MAX) {
-    violations.push({ field: `${fieldAt(index)}.id`,
-      description: `was made at ${new Date(madeMs).toISOString()}: 24 hours past to 5 minutes ahead of the database's clock, `
-        + `${new Date(nowMs).toISOString()}, are accepted` });
+    return `was made at ${new Date(madeMs).toISOString()}: 24 hours past to 5 minutes ahead of the database's clock, `
+      + `${new Date(nowMs).toISOString()}, are accepted`;
   }
-  return id;
+  return undefined;
 }
 
 function checkedName(

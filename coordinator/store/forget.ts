@@ -10,11 +10,14 @@ function orphans(table: string, column: string): string {
 }
 
 /**
- * What belongs to jobs and lives in tables that are not cut by their ids. Whoever adds such a table adds here the statement
+ * What belongs to jobs, or batches of them, and lives in tables that are not cut by their ids. Whoever adds such a table adds here the statement
  * that cleans it: $1 is an id, below which only those jobs exist that were carried over; it deletes at most
  * FORGET_ROWS_MAX rows, and is run again while it deletes as many. Run after partitions were dropped, off every hot path.
  */
 export const FORGET: readonly string[] = [
   orphans('progress', 'job_id'),
   orphans('retried', 'origin_id'),
+  // Batches that were finished before then; what a batch counts does not depend on its jobs' rows.
+  `delete from skiplease.batch where ctid = any(array(
+    select ctid from skiplease.batch where finished_at < skiplease.uuid_time($1) limit ${FORGET_ROWS_MAX}))`,
 ];

@@ -20,6 +20,11 @@ export function jobMatches({ queueId, type, batchId }: JobFilter) {
     and (${batchId ?? null}::text is null or j.options ->> 'batchId' = ${batchId ?? null}::text)`;
 }
 
+/** Rows of `job` that belong to this batch, by the index for them. */
+export function inBatch(batchId: string) {
+  return sql.fragment`options ? 'batchId' and (options ->> 'batchId')::uuid = ${batchId}::uuid`;
+}
+
 /** Ids that may be FAILED with this error class: each has had an attempt that ended so, not always its last one. */
 export function failedCandidates({ errorCode }: JobFilter) {
   return errorCode === undefined

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { JobState } from '../types.ts';
 import { mustBeSomewhere } from './get_jobs.ts';
-import { failedCandidates, jobMatches, lastErrorMatches } from './job_filter.ts';
+import { failedCandidates, inBatch, jobMatches, lastErrorMatches } from './job_filter.ts';
 import type { JobFilter } from './job_filter.ts';
 import { JOB_COLUMNS, JOB_JOINS, jobRow, PLACE } from './job_place.ts';
 import type { JobRow } from './job_place.ts';
@@ -40,8 +40,9 @@ const pageRow = z.object({
  * class from the failed attempts, waiting and held ones from their own tables. Each page is one statement that looks at a bounded number of rows.
  */
 export async function listJobs(pool: Queryable, filter: ListFilter, pageSize: number): Promise<JobPage> {
-  const probing = filter.state === JobState.READY && (await isLongLine(pool, filter.queueId));
-  const scanMax = filter.queueId === undefined && filter.type === undefined && filter.batchId === undefined && filter.state === undefined ? pageSize : SCAN_MAX;
+  const probing = filter.state === JobState.READY ? filter.batchId !== undefined || (await isLongLine(pool, filter.queueId))
+    : filter.state === JobState.SUCCEEDED && filter.batchId !== undefined;
+  const scanMax = filter.queueId === undefined && filter.type === undefined && filter.state === undefined ? pageSize : SCAN_MAX;
   const matchMax = probing ? READY_PROBED_MAX : pageSize;
   const page = await pool.one(sql.type(pageRow)`
     with scan as materialized (
@@ -73,7 +74,8 @@ export async function listJobs(pool: Queryable, filter: ListFilter, pageSize: nu
 
 /** Where ids come from. Each is walked down from the newest id by an index, or is small enough to be sorted. */
 function candidates(filter: ListFilter, probing: boolean) {
-  const { state, queueId } = filter;
+  const { state, queueId, batchId } = filter;
+  const jobs = batchId === undefined ? sql.fragment`select id from skiplease.job` : sql.fragment`select id from skiplease.job where ${inBatch(batchId)}`;
   const ofQueue = queueId === undefined ? sql.fragment`true` : sql.fragment`queue_id = ${queueId}::int`;
   switch (state) {
     case JobState.SCHEDULED:
@@ -82,19 +84,19 @@ function candidates(filter: ListFilter, probing: boolean) {
       return sql.fragment`select job_id from skiplease.blocked where ${ofQueue}`;
     case JobState.READY:
       return probing
-        ? sql.fragment`select id from skiplease.job`
+        ? jobs
         : sql.fragment`select job_id from (select job_id from skiplease.ready where ${ofQueue} limit ${READY_SORTED_MAX}::int) r`;
     case JobState.LEASED:
       return sql.fragment`select u.job_id from skiplease.lease l cross join lateral unnest(l.job_ids) with ordinality as u (job_id, place)
         where ${ofQueue} and get_bit(l.settled, u.place::int - 1) = 0`;
     case JobState.SUCCEEDED:
-      return sql.fragment`select job_id from skiplease.outcome where state = 4`;
+      return probing ? jobs : sql.fragment`select job_id from skiplease.outcome where state = 4`;
     case JobState.FAILED:
       return failedCandidates(filter);
     case JobState.CANCELLED:
       return sql.fragment`select job_id from skiplease.outcome where state = 6`;
     case undefined:
-      return sql.fragment`select id from skiplease.job`;
+      return jobs;
     default:
       return sql.fragment`select null::uuid where false`;
   }

@@ -5,6 +5,7 @@ import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } fro
 import * as coordinators from './coordinators.ts';
 import { resolveDependents, sweepDependencies, type Resolved, type Swept } from './dependents.ts';
 import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
+import { foldBatches, type Fold } from './fold_batches.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
 import { HotConnection, isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
 import { scanLevels, type Level } from './levels.ts';
@@ -227,6 +228,11 @@ export class Store {
 
   promote(): Promise<Promotion> {
     return promote(this.#rare);
+  }
+
+  /** Partitions may be missing when a follow-up goes in. */
+  foldBatches(afterId: string): Promise<Fold | undefined> {
+    return this.#withPartitions(() => foldBatches(this.#rare, afterId));
   }
 
   scanLevels(): Promise<Level[]> {

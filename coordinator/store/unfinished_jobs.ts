@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { jobMatches } from './job_filter.ts';
+import { inBatch, jobMatches } from './job_filter.ts';
 import type { JobFilter } from './job_filter.ts';
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { sql } from './pool.ts';
@@ -16,16 +16,40 @@ const idsRow = z.object({ ids: z.array(z.string()), scanned: z.number(), lastId:
 /**
  * The jobs that match and were there, not final, when this began, as they are found: at most 5,000 at a time, perhaps none.
  *
- * First the lines of ready, in claim order, as far as they reached at the beginning. Then by id, in one snapshot each, all
+ * Those of a batch: by its index. Else first the lines of ready, in claim order, as far as they reached at the beginning. Then by id, in one snapshot each, all
  * places to which a job can move from there: it stands in exactly one of them, so however fast it moves it is not missed. `running`: those that workers hold, too.
  */
 export async function* unfinishedJobs(pool: Pool, filter: JobFilter, running: boolean): AsyncGenerator<string[], void, void> {
+  if (filter.batchId !== undefined) {
+    yield* ofBatch(pool, filter, filter.batchId);
+    return;
+  }
   const end = await pool.oneFirst(sql.type(z.object({ position: z.string() }))`
     select ((last_value + 1) * ${POSITIONS_OF_A_DRAW}::int8)::text as position from skiplease.position`);
   for (let level = await nextLevel(pool, filter, { queueId: 0, priority: -1 }); level !== undefined; level = await nextLevel(pool, filter, level)) {
     yield* inLine(pool, filter, level, end);
   }
   yield* elsewhere(pool, filter, running);
+}
+
+/** Whoever works on them included. */
+async function* ofBatch(pool: Pool, filter: JobFilter, batchId: string): AsyncGenerator<string[], void, void> {
+  let after = filter.idFrom;
+  for (;;) {
+    const { ids, scanned, lastId } = await pool.one(sql.type(idsRow)`
+      with scan as materialized (
+        select id, queue_id, type, options from skiplease.job
+         where ${inBatch(batchId)} and id > ${after}::uuid and id < ${filter.idBefore}::uuid order by id limit ${IDS_MAX}::int
+      )
+      select array(select j.id from scan j where ${jobMatches(filter)}
+                     and not exists (select from skiplease.outcome where job_id = j.id offset 0) order by j.id) as ids,
+             (select count(*) from scan)::int as scanned, (select id from scan order by id desc limit 1) as "lastId"`);
+    yield ids;
+    if (scanned < IDS_MAX) {
+      return;
+    }
+    after = lastId!;
+  }
 }
 
 type Level = z.infer<typeof levelRow>;

@@ -22,6 +22,7 @@ test.after.always(() => rpc?.stop());
 interface Printed {
   status?: string;
   jobId?: string;
+  batch?: { id: string };
   chunk?: number;
   jobIds?: string[];
   job?: { id: string; queue: string; state: string; maxAttempts: number; payload: object; result: object };
@@ -168,7 +169,8 @@ withGrpcurl('every command of the READMEs runs', async (t) => {
   worker.cut();
   const jobs = await readFile(new URL('../../coordinator/rpc/README.md', import.meta.url), 'utf8');
   const file = /^```json\n([\s\S]*?)^```/m.exec(jobs)![1]!;
-  const replace = { 'grpcurl -plaintext': `'${binary}' -plaintext`, 'localhost:7420': rpc.coordinator.grpcAddress, JOB_ID: watched!, ' < jobs.jsonl': '' };
+  const created = await rpcCall('BatchService/CreateBatch', {});
+  const replace = { 'grpcurl -plaintext': `'${binary}' -plaintext`, 'localhost:7420': rpc.coordinator.grpcAddress, JOB_ID: watched!, BATCH_ID: created.messages[0]!.batch!.id, ' < jobs.jsonl': '' };
   const commands = [...await commandsOf('README.md', replace), ...await commandsOf('coordinator/rpc/README.md', replace)];
   t.true(commands.length >= 15, commands.join('\n'));
   for (const command of commands) {

@@ -4,6 +4,7 @@ import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/err
 import { Status } from '../../proto/gen/google/rpc/status.ts';
 import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Job, Payload } from '../../proto/gen/skiplease/v1/job.ts';
+import { BatchServiceClient } from '../../proto/gen/skiplease/v1/batch_service.ts';
 import { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { QueueServiceClient } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import { WorkerServiceClient } from '../../proto/gen/skiplease/v1/worker_service.ts';
@@ -92,6 +93,7 @@ export function data(text: string): Payload {
 export interface Rpc {
   coordinator: TestCoordinator;
   databaseUrl: string;
+  batches: BatchServiceClient;
   jobs: JobServiceClient;
   queues: QueueServiceClient;
   workers: WorkerServiceClient;
@@ -107,15 +109,16 @@ export async function startRpc(environment: Record<string, string> = {}, databas
   const database = databaseUrl === undefined ? await createTestDatabase() : undefined;
   const url = databaseUrl ?? database!.url;
   const coordinator = await startCoordinator({ databaseUrl: url, environment });
-  const made = [JobServiceClient, QueueServiceClient, WorkerServiceClient].map(
+  const made = [BatchServiceClient, JobServiceClient, QueueServiceClient, WorkerServiceClient].map(
     (Service) => new Service(coordinator.grpcAddress, credentials.createInsecure(), { 'grpc.max_send_message_length': -1 }),
   );
-  const [jobs, queues, workers] = made as unknown as [JobServiceClient, QueueServiceClient, WorkerServiceClient];
+  const [batches, jobs, queues, workers] = made as unknown as [BatchServiceClient, JobServiceClient, QueueServiceClient, WorkerServiceClient];
   const open = new Set<HandWorker>();
   const get = async (jobId: string) => (await call(jobs, 'getJob', { jobId })).job!;
   return {
     coordinator,
     databaseUrl: url,
+    batches,
     jobs,
     queues,
     workers,
