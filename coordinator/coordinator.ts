@@ -10,8 +10,10 @@ import { banner } from './banner.ts';
 import { leaseStream } from './rpc/lease_stream.ts';
 import { bindServer } from './rpc/server.ts';
 import type { GrpcServer } from './rpc/server.ts';
+import { tickedJob } from './rpc/check_schedule.ts';
 import { StatusMapper } from './rpc/status.ts';
 import type { Shutdown } from './shutdown.ts';
+import { cancelJobs } from './store/cancel_jobs.ts';
 import { expireStarts } from './store/expire_starts.ts';
 import { migrate } from './store/migrate.ts';
 import { NotifyConnection } from './store/notify.ts';
@@ -106,6 +108,8 @@ function startEngine(
       tickMs: settings.tickMs,
       drainDeadlineMs: settings.drainDeadlineMs,
       address: settings.advertisedAddress ?? address,
+      cancelJobs: (ids, reason, committed) => cancelJobs(pool, ids, reason, committed),
+      readJob: (job) => tickedJob(job, settings.payloadBytesMax),
       openLine: (received, listening) => new NotifyConnection(databaseUrl, received, listening),
     });
     engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({

@@ -25,6 +25,8 @@ export const LEASE_JOBS_MAX = 1_000;
  * A power of two; statements have it in their text.
  */
 export const POSITIONS_OF_A_DRAW = 16_384;
+/** Schedules whose ticks one transaction deals with. */
+export const TICK_SCHEDULES_MAX = 50;
 /** Scheduled jobs that one statement makes ready. */
 export const PROMOTE_JOBS_MAX = 2_000;
 /** How long final jobs are kept where nobody says otherwise. */

@@ -6,6 +6,14 @@ export const JobState = {
 } as const;
 export type JobState = (typeof JobState)[keyof typeof JobState];
 
+/** Numbers of skiplease.v1.MissedTicks, as stored. */
+export const MissedTicks = { RUN_LATEST: 1, RUN_ALL: 2, SKIP: 3 } as const;
+export type MissedTicks = (typeof MissedTicks)[keyof typeof MissedTicks];
+
+/** Numbers of skiplease.v1.Overlap, as stored. */
+export const Overlap = { ALLOW: 1, SKIP: 2, REPLACE: 3 } as const;
+export type Overlap = (typeof Overlap)[keyof typeof Overlap];
+
 /** Numbers of skiplease.v1.ConditionKind. */
 export const ConditionKind = {
   PAUSED: 1, NO_WORKER: 2, OLD_SNAPSHOT: 3, VACUUM_OFF: 4, VACUUM_BEHIND: 5, WRONG_PLAN: 6, SLOW_COMMITS: 7,

@@ -39,6 +39,8 @@ export interface Engine {
   scheduled(runAtMs: number): void;
   /** Called after commits that moved jobs, here or (by a wake-up) elsewhere, and set by whoever watches. Returns at once. */
   onMoved: () => void;
+  /** After a commit that made or resumed a schedule: it ticks next at this moment of the database's clock. */
+  scheduleChanged(nextTickMs: number): void;
   /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
   jobsCancelled(jobs: CancelledLeasedJob[]): void;
   /** After a commit that ended these jobs: those that wait for them go on. */

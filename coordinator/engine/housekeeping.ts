@@ -12,6 +12,7 @@ import type { Reaper } from './reaper.ts';
 import type { Retirer } from './retirer.ts';
 import type { Sessions } from './sessions.ts';
 import type { Sweeper } from './sweeper.ts';
+import type { Ticker } from './ticker.ts';
 import type { Timeouts } from './timeouts.ts';
 import type { Wakeups } from './wakeups.ts';
 
@@ -41,6 +42,7 @@ export class Housekeeping {
   readonly #promoter: Alarm;
   readonly #deadlines: Alarm;
   readonly #timeouts: Timeouts;
+  readonly #ticker: Ticker;
   readonly #queues: QueueCache;
   readonly #guard: Guard;
   readonly #retirer: Retirer;
@@ -69,6 +71,7 @@ export class Housekeeping {
     promoter: Alarm;
     deadlines: Alarm;
     timeouts: Timeouts;
+    ticker: Ticker;
     queues: QueueCache;
     guard: Guard;
     retirer: Retirer;
@@ -88,6 +91,7 @@ export class Housekeeping {
     this.#promoter = deps.promoter;
     this.#deadlines = deps.deadlines;
     this.#timeouts = deps.timeouts;
+    this.#ticker = deps.ticker;
     this.#queues = deps.queues;
     this.#guard = deps.guard;
     this.#retirer = deps.retirer;
@@ -120,6 +124,9 @@ export class Housekeeping {
       this.#deadlines.note(beat.nextStartByMs);
     }
     this.#timeouts.check();
+    if (beat.nextTickMs !== null) {
+      this.#ticker.note(beat.nextTickMs);
+    }
     await this.#line.listen();
     await this.#reaper.reap(beat);
     await this.#sweeper.sweep();

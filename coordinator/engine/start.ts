@@ -30,6 +30,7 @@ import { Standing } from './standing.ts';
 import { Submitter, type Submitted } from './submitter.ts';
 import { Subscribers } from './subscribers.ts';
 import { Sweeper } from './sweeper.ts';
+import { Ticker, type CancelJobs, type TickedJob } from './ticker.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 import { Timeouts } from './timeouts.ts';
 import { Wakeups, type Hint } from './wakeups.ts';
@@ -46,6 +47,9 @@ export interface EngineOptions {
   /** How others reach this coordinator. */
   address: string;
   drainDeadlineMs: number;
+  cancelJobs: CancelJobs;
+  /** Reads and checks what a schedule submits. */
+  readJob(job: TickedJob): NewJob;
   /** Opens the line to the other coordinators. */
   openLine(received: (payload: string) => void, listening: () => void): NotifyConnection;
 }
@@ -67,6 +71,7 @@ export class RunningEngine implements Engine {
   readonly #dispatcher: Dispatcher;
   readonly #promoter: Alarm;
   readonly #deadlines: Alarm;
+  readonly #ticker: Ticker;
   readonly #dependents: Dependents;
   readonly #batches: BatchFolder;
   readonly #wakeups: Wakeups;
@@ -114,6 +119,12 @@ export class RunningEngine implements Engine {
     this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());
     this.#deadlines = alarm('jobs could not be expired', () => this.expireStarts());
     this.#batches = new BatchFolder({ store, clock, followUps: () => this.scheduled(this.nowMs()) });
+    this.#ticker = new Ticker({
+      store, databaseNowMs: () => this.nowMs(), clock, queues: this.queues, metrics,
+      readJob: (job) => options.readJob(job),
+      cancel: (jobId, reason) => this.#cancel(jobId, reason),
+      ready: (levels) => this.#ready(levels, true),
+    });
     this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
     this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
     this.#dependents = new Dependents({
@@ -138,6 +149,7 @@ export class RunningEngine implements Engine {
       promoter: this.#promoter,
       deadlines: this.#deadlines,
       timeouts: new Timeouts({ coordinatorId, sessions: this.sessions, mender: this.#mender, clock, roomMade }),
+      ticker: this.#ticker,
       queues: this.queues,
       guard: this.#guard,
       retirer: this.#retirer,
@@ -231,6 +243,10 @@ export class RunningEngine implements Engine {
     }
   }
 
+  scheduleChanged(nextTickMs: number): void {
+    this.#ticker.note(nextTickMs);
+  }
+
   /** A job was put into `scheduled` by some statement other than a submit: it is due at this moment. */
   scheduled(runAtMs: number): void {
     this.#promoter.note(runAtMs);
@@ -259,6 +275,7 @@ export class RunningEngine implements Engine {
     this.#promoter.close();
     this.#deadlines.close();
     this.#batches.close();
+    this.#ticker.close();
     const deadlineMs = this.#options.drainDeadlineMs;
     for (const session of this.sessions.all()) {
       session.draining = true;
@@ -283,6 +300,14 @@ export class RunningEngine implements Engine {
     await this.#pulse.stop();
     await this.#line.close();
     await this.#store.close();
+  }
+
+  async #cancel(jobId: string, reason: string): Promise<void> {
+    await this.#options.cancelJobs([jobId], reason, ({ leased, queues, wake }) => {
+      this.jobsCancelled(leased.map((job) => ({ ...job, reason })));
+      this.setGoing(wake);
+      queues.forEach((count, queue) => this.#options.metrics.completedJobs(queue, 'cancelled', count));
+    });
   }
 
   async #drained(deadlineMs: number): Promise<void> {

@@ -64,6 +64,7 @@ export function createMetrics() {
   const expired = counter('expired_jobs_total', ['queue'], 'Jobs whose lease ran out; each spent an attempt.');
   const released = counter('released_jobs_total', ['queue'],
     'Jobs that never reached a worker, or came back unstarted without a report; no attempt spent.');
+  const ticks = counter('ticks_total', ['result'], 'Ticks of schedules, by what became of them here: run (a job was submitted), skipped.');
   const receipts = counter('receipts_total', ['status'], 'Receipts by job: accepted, duplicate, lease_lost, cancelled, invalid.');
   const statements = counter('statements_total', ['statement'], 'Statements sent to PostgreSQL on the hot path, by name.');
   const commits = counter('commits_total', ['statement'], 'Transactions committed on the hot path, by what they were for.');
@@ -114,6 +115,7 @@ export function createMetrics() {
     completedJobs: (queue: string, outcome: CompletedOutcome, count: number) => completed.add(count, queueNames.label(queue), outcome),
     expiredJobs: (queue: string, count: number) => expired.add(count, queueNames.label(queue)),
     releasedJobs: (queue: string, count: number) => released.add(count, queueNames.label(queue)),
+    ticks: (result: 'run' | 'skipped', count: number) => ticks.add(count, result),
     receipts: (status: ReceiptStatusName, count: number) => receipts.add(count, status),
     statements: (statement: string, count = 1) => statements.add(count, statement),
     commits: (statement: string, count = 1) => commits.add(count, statement),

@@ -74,6 +74,11 @@ export function noSuchJob(id: string, nowMs: number, { days, failedDays }: Reten
   return new SkipleaseError('NOT_FOUND', 'JOB_NOT_FOUND', words, { metadata: { job_id: id } });
 }
 
+/** NOT_FOUND for a schedule that is not there (any more). */
+export function noSuchSchedule(name: string): SkipleaseError {
+  return new SkipleaseError('NOT_FOUND', 'SCHEDULE_NOT_FOUND', `There is no schedule ${JSON.stringify(name)}.`, { metadata: { schedule: name } });
+}
+
 function notAnId(given: string, of = 'job'): string {
   return `${JSON.stringify(given.slice(0, SHOWN_CHARACTERS_MAX))} is not a ${of}'s id (a UUID)`;
 }

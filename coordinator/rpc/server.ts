@@ -16,6 +16,7 @@ import { Gate } from './gate.ts';
 import { jobService, jobServiceDefinition } from './job_service.ts';
 import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
+import { scheduleService, scheduleServiceDefinition } from './schedule_service.ts';
 import type { StatusMapper } from './status.ts';
 import { UnaryCalls } from './unary.ts';
 import { batchWatches } from './watch_batches.ts';
@@ -53,7 +54,8 @@ export interface GrpcServer {
   stop(deadlineMs: number): Promise<void>;
 }
 
-const SERVICES = ['', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.WorkerService'];
+const SERVICES = ['', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.ScheduleService',
+  'skiplease.v1.WorkerService'];
 
 /**
  * Takes the port, so that a taken one is known before anything else is started, and the engine knows its address; the
@@ -68,7 +70,7 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
     interceptors: [gate.interceptor, answerUnreadable(statuses)],
   });
-  const definitions = [batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, workerServiceDefinition];
+  const definitions = [batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, scheduleServiceDefinition, workerServiceDefinition];
   definitions.forEach((definition) => server.addService(definition, {}));
   health.addToServer(server);
   reflection().addToServer(server);
@@ -89,6 +91,7 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
         batchService({ engine, pool, payloadBytesMax, calls, canceller, watch: batches.handler }),
         jobService({ engine, pool, payloadBytesMax, statuses, calls, canceller, watch: jobs.handler, noSuchJob: missing }),
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
+        scheduleService({ engine, pool, payloadBytesMax, calls }),
         workerService({ pool, calls, lease }),
       ] as unknown as UntypedServiceImplementation[];
       definitions.forEach((definition, index) => {

@@ -129,6 +129,16 @@ export function idProblem(id: string, nowMs: number): string | undefined {
   return undefined;
 }
 
+/** The id of a job that is to be made, at `field` such as `job_id`; INVALID_ARGUMENT when it cannot be one. Empty: a new one. */
+export function checkNewJobId(given: string, nowMs: number, field: string): string {
+  const id = given === '' ? newJobId(nowMs) : parseUuid(given);
+  const problem = idProblem(id ?? '', nowMs);
+  if (problem !== undefined) {
+    throw invalidArgument([{ field, description: problem }]);
+  }
+  return id!;
+}
+
 function checkedName(
   name: string, names: GoodNames, field: 'queue' | 'type', fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
 ): string {

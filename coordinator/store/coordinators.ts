@@ -14,6 +14,8 @@ export interface Beat {
   nextRunAtMs: number | null;
   /** When the next job must have started; null: none must. */
   nextStartByMs: number | null;
+  /** When the next schedule ticks; null: none. */
+  nextTickMs: number | null;
 }
 
 const BEAT: Statement = {
@@ -28,7 +30,8 @@ const BEAT: Statement = {
          (select array_to_string(array_agg(id), ',') from skiplease.coordinator
            where id <> $1::uuid and expires_at < clock.now - $2::int8 * interval '1 millisecond'),
          (select date_part('epoch', run_at) * 1000 from skiplease.scheduled order by run_at limit 1),
-         (select date_part('epoch', start_by) * 1000 from skiplease.deadline order by start_by limit 1)
+         (select date_part('epoch', start_by) * 1000 from skiplease.deadline order by start_by limit 1),
+         (select date_part('epoch', next_at) * 1000 from skiplease.schedule where next_at is not null order by next_at limit 1)
     from clock`,
 };
 
@@ -42,6 +45,7 @@ export async function beat(connection: HotConnection, coordinatorId: string, ttl
     expiredIds: row![3] ? row![3].split(',') : [],
     nextRunAtMs: row![4] === null ? null : Number(row![4]),
     nextStartByMs: row![5] === null ? null : Number(row![5]),
+    nextTickMs: row![6] === null ? null : Number(row![6]),
   };
 }
 

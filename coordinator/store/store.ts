@@ -22,6 +22,7 @@ import { Retirement } from './retire.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { afterEnd, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
 import { submitSpecialCaller } from './submit_special.ts';
+import * as tick from './tick.ts';
 import { firstPosition, REFUSED, submit, submitOneCaller, submitRepeated, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
 
 export type { TransactionRun };
@@ -208,6 +209,17 @@ export class Store {
     }
     return positionMin;
   }
+
+  /** A transaction that submits the jobs of schedules that are due. */
+  tick<Result>(work: (run: TransactionRun) => Promise<Result>): Promise<Result> {
+    return this.#withPartitions(() => this.#special.transaction('tick', work));
+  }
+
+  lockDueSchedules = tick.lockDueSchedules;
+  openJobs = tick.openJobs;
+  readSpecs = tick.readSpecs;
+  advanceSchedules = tick.advanceSchedules;
+  nextTickInMs = tick.nextTickInMs;
 
   createQueues(names: string[]): Promise<QueueSettings[]> {
     return createQueues(this.#rare, names);

@@ -96,7 +96,7 @@ for (const version of ['v1', 'v1alpha']) {
     stream.write(Buffer.from([0x3a, 0x01, 0x2a]));
     stream.end();
     const [answer] = await once(stream, 'data') as [Buffer];
-    for (const name of ['JobService', 'QueueService', 'WorkerService']) {
+    for (const name of ['JobService', 'QueueService', 'ScheduleService', 'WorkerService']) {
       t.true(answer.includes(`skiplease.v1.${name}`));
     }
   });

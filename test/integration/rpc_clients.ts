@@ -7,6 +7,7 @@ import type { Job, Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import { BatchServiceClient } from '../../proto/gen/skiplease/v1/batch_service.ts';
 import { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { QueueServiceClient } from '../../proto/gen/skiplease/v1/queue_service.ts';
+import { ScheduleServiceClient } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import { WorkerServiceClient } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { JobOutcome, Lease, LeaseRequest, LeaseResponse, Receipt } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { startCoordinator } from '../support/coordinator.ts';
@@ -96,6 +97,7 @@ export interface Rpc {
   batches: BatchServiceClient;
   jobs: JobServiceClient;
   queues: QueueServiceClient;
+  schedules: ScheduleServiceClient;
   workers: WorkerServiceClient;
   submit(...specs: JobSpec[]): Promise<string[]>;
   get(jobId: string): Promise<Job>;
@@ -109,10 +111,12 @@ export async function startRpc(environment: Record<string, string> = {}, databas
   const database = databaseUrl === undefined ? await createTestDatabase() : undefined;
   const url = databaseUrl ?? database!.url;
   const coordinator = await startCoordinator({ databaseUrl: url, environment });
-  const made = [BatchServiceClient, JobServiceClient, QueueServiceClient, WorkerServiceClient].map(
+  const made = [BatchServiceClient, JobServiceClient, QueueServiceClient, ScheduleServiceClient, WorkerServiceClient].map(
     (Service) => new Service(coordinator.grpcAddress, credentials.createInsecure(), { 'grpc.max_send_message_length': -1 }),
   );
-  const [batches, jobs, queues, workers] = made as unknown as [BatchServiceClient, JobServiceClient, QueueServiceClient, WorkerServiceClient];
+  const [batches, jobs, queues, schedules, workers] = made as unknown as [
+    BatchServiceClient, JobServiceClient, QueueServiceClient, ScheduleServiceClient, WorkerServiceClient,
+  ];
   const open = new Set<HandWorker>();
   const get = async (jobId: string) => (await call(jobs, 'getJob', { jobId })).job!;
   return {
@@ -121,6 +125,7 @@ export async function startRpc(environment: Record<string, string> = {}, databas
     batches,
     jobs,
     queues,
+    schedules,
     workers,
     submit: async (...specs) => (await call(jobs, 'submitJobs', { jobs: specs })).jobIds,
     get,

@@ -31,7 +31,7 @@ test('health, readiness and metrics, from the start to the end', async (t) => {
     const response = await fetch(`http://${coordinator.httpAddress}${path}`);
     return [response.status, await response.text()] as const;
   };
-  for (const service of ['', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.WorkerService']) {
+  for (const service of ['', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.ScheduleService', 'skiplease.v1.WorkerService']) {
     t.is(await health(coordinator.grpcAddress, service), 'SERVING');
   }
   t.deepEqual(await get('/readyz'), [200, 'ready\n']);

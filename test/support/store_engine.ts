@@ -8,6 +8,7 @@ import { RunningEngine } from '../../coordinator/engine/start.ts';
 import { parseToken } from '../../coordinator/engine/token.ts';
 import type { SkipleaseError } from '../../coordinator/errors.ts';
 import { createMetrics } from '../../coordinator/observe/metrics.ts';
+import { tickedJob } from '../../coordinator/rpc/check_schedule.ts';
 import { NotifyConnection } from '../../coordinator/store/notify.ts';
 import { Store } from '../../coordinator/store/store.ts';
 import { keepLog, type KeptLog } from './store_world.ts';
@@ -38,6 +39,8 @@ export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: n
   });
   const engine = new RunningEngine({
     store, metrics: createMetrics(), leaseTtlMs, tickMs: options.tickMs ?? leaseTtlMs / 4, drainDeadlineMs: 0, address: '127.0.0.1:0',
+    cancelJobs: () => Promise.resolve(),
+    readJob: (job) => tickedJob(job, 1 << 20),
     openLine: (received, listening) => new NotifyConnection(options.lineUrl ?? databaseUrl, received, listening),
   });
   await engine.start();

@@ -25,15 +25,15 @@ export const protobufPackage = "skiplease.v1";
 
 export const protobufFileName = "skiplease/v1/schedule_service.proto";
 
-/** What becomes of ticks that passed while no coordinator was there. */
+/** What becomes of ticks that passed while no coordinator was there. A tick counts as missed once it is a minute past. */
 export const MissedTicks = {
   /** UNSPECIFIED - As RUN_LATEST. */
   UNSPECIFIED: 0,
-  /** RUN_LATEST - One job for the latest of them. */
+  /** RUN_LATEST - One job for the latest of them; none when a tick that is not missed is due as well. */
   RUN_LATEST: 1,
   /** RUN_ALL - One job for each, the latest 1,000 at most. */
   RUN_ALL: 2,
-  /** SKIP - None. A tick counts as missed once it is a minute past. */
+  /** SKIP - None. */
   SKIP: 3,
   UNRECOGNIZED: -1,
 } as const;
@@ -48,14 +48,14 @@ export namespace MissedTicks {
   export type UNRECOGNIZED = typeof MissedTicks.UNRECOGNIZED;
 }
 
-/** What becomes of a tick while the job of an earlier one is not final. */
+/** What becomes of a tick while the job of the one before is not final. */
 export const Overlap = {
   /** UNSPECIFIED - As ALLOW. */
   UNSPECIFIED: 0,
   ALLOW: 1,
   /** SKIP - The tick is passed over. */
   SKIP: 2,
-  /** REPLACE - The earlier job is cancelled, and the new one is submitted. */
+  /** REPLACE - The earlier job is cancelled, and the new one is submitted. Of several that are due at once, only the last is. */
   REPLACE: 3,
   UNRECOGNIZED: -1,
 } as const;
@@ -75,15 +75,20 @@ export interface Schedule {
   name: string;
   /**
    * Five fields (minute hour day month weekday), or six with seconds first; also names (MON, JAN), ranges, steps, L, # and
-   * @daily and the like.
+   * @daily and the like. Where both day and weekday are given, either is enough; a + before the weekday asks for both.
    */
   cron: string;
   /**
-   * An IANA name such as Europe/Berlin; empty: UTC. Where clocks are set forward, a tick in the hour that is skipped runs when
-   * the clocks have moved; where they are set back, it runs once.
+   * An IANA name such as Europe/Berlin; empty: UTC. When the clocks change, as Vixie cron has it: a line without * and / in
+   * its seconds, minutes and hours keeps to the clock: a tick in the hour that is skipped runs when the clocks have moved, one
+   * in the hour that comes twice runs once. Other lines go on as time passes: they tick in both hours, and leave out what is
+   * skipped.
    */
   timeZone: string;
-  /** What each tick submits. Its id must be empty; start, deadline and batch_id must not be set. */
+  /**
+   * What each tick submits. Its id must be empty; start, deadline, batch_id and after_job_ids must not be set. The job of a
+   * tick also has the header skiplease-tick: the time of the tick, as 2026-03-29T01:00:00.000Z.
+   */
   job: JobSpec | undefined;
   missedTicks: MissedTicks;
   overlap: Overlap;
@@ -95,7 +100,10 @@ export interface Schedule {
   /** The last tick that submitted a job, and that job. */
   lastTime: Date | undefined;
   lastJobId: string;
-  /** Ticks that were passed over, by missed_ticks or overlap. */
+  /**
+   * Ticks that were passed over, by missed_ticks or overlap, or because their job was refused. Of those missed at one time, at
+   * most 1,000 are counted.
+   */
   ticksSkipped: number;
 }
 
@@ -117,7 +125,7 @@ export interface GetScheduleResponse {
 }
 
 export interface ListSchedulesRequest {
-  /** 1 to 1,000; 0 means 100. */
+  /** 1 to 1,000; 0 means 100. A page may hold fewer, so that it stays below a megabyte or two. */
   pageSize: number;
   pageToken: string;
 }
@@ -1154,7 +1162,10 @@ export const TriggerScheduleResponse: MessageFns<TriggerScheduleResponse> = {
 /** Cron lines that submit jobs: exactly one job for each tick, on any number of coordinators. */
 export type ScheduleServiceService = typeof ScheduleServiceService;
 export const ScheduleServiceService = {
-  /** Makes it, or replaces the one of that name: ticks count from now on. */
+  /**
+   * Makes it, or replaces the one of that name: ticks count from now on. What the server tells of the one before (last_time,
+   * last_job_id, ticks_skipped) stays.
+   */
   putSchedule: {
     path: "/skiplease.v1.ScheduleService/PutSchedule" as const,
     requestStream: false as const,
@@ -1173,7 +1184,7 @@ export const ScheduleServiceService = {
     responseSerialize: (value: GetScheduleResponse): Buffer => Buffer.from(GetScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetScheduleResponse => GetScheduleResponse.decode(value),
   },
-  /** By name. */
+  /** In the order of their names. */
   listSchedules: {
     path: "/skiplease.v1.ScheduleService/ListSchedules" as const,
     requestStream: false as const,
@@ -1233,10 +1244,13 @@ export const ScheduleServiceService = {
 } as const;
 
 export interface ScheduleServiceServer extends UntypedServiceImplementation {
-  /** Makes it, or replaces the one of that name: ticks count from now on. */
+  /**
+   * Makes it, or replaces the one of that name: ticks count from now on. What the server tells of the one before (last_time,
+   * last_job_id, ticks_skipped) stays.
+   */
   putSchedule: handleUnaryCall<PutScheduleRequest, PutScheduleResponse>;
   getSchedule: handleUnaryCall<GetScheduleRequest, GetScheduleResponse>;
-  /** By name. */
+  /** In the order of their names. */
   listSchedules: handleUnaryCall<ListSchedulesRequest, ListSchedulesResponse>;
   /** Jobs that it has submitted stay. */
   deleteSchedule: handleUnaryCall<DeleteScheduleRequest, DeleteScheduleResponse>;
@@ -1248,7 +1262,10 @@ export interface ScheduleServiceServer extends UntypedServiceImplementation {
 }
 
 export interface ScheduleServiceClient extends Client {
-  /** Makes it, or replaces the one of that name: ticks count from now on. */
+  /**
+   * Makes it, or replaces the one of that name: ticks count from now on. What the server tells of the one before (last_time,
+   * last_job_id, ticks_skipped) stays.
+   */
   putSchedule(
     request: PutScheduleRequest,
     callback: (error: ServiceError | null, response: PutScheduleResponse) => void,
@@ -1279,7 +1296,7 @@ export interface ScheduleServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetScheduleResponse) => void,
   ): ClientUnaryCall;
-  /** By name. */
+  /** In the order of their names. */
   listSchedules(
     request: ListSchedulesRequest,
     callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,

@@ -1,0 +1,94 @@
+import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { ScheduleServiceService } from '../../proto/gen/skiplease/v1/schedule_service.ts';
+import type { MissedTicks, Overlap, Schedule, ScheduleServiceServer } from '../../proto/gen/skiplease/v1/schedule_service.ts';
+import { nextTickMs } from '../engine/cron_line.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Pool } from '../store/pool.ts';
+import { deleteSchedule, getSchedule, listSchedules, pauseSchedule, putSchedule, resumeSchedule } from '../store/schedules.ts';
+import type { ScheduleRow } from '../store/schedules.ts';
+import { checkQueueName, noSuchSchedule } from './check_names.ts';
+import { checkSchedule, triggeredJob } from './check_schedule.ts';
+import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import type { UnaryCalls } from './unary.ts';
+import { checkNewJobId } from './validate.ts';
+
+const PAGE_SIZE = 100;
+const PAGE_SIZE_MAX = 1_000;
+const ANY_NAME = /^.{1,128}$/;
+
+export interface ScheduleServiceDependencies {
+  engine: Engine;
+  pool: Pool;
+  payloadBytesMax: number;
+  calls: UnaryCalls;
+}
+
+export { ScheduleServiceService as scheduleServiceDefinition };
+
+/** skiplease.v1.ScheduleService */
+export function scheduleService({ engine, pool, payloadBytesMax, calls }: ScheduleServiceDependencies): ScheduleServiceServer {
+  const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
+  const changed = (row: ScheduleRow) => {
+    if (row.nextAtMs !== null) {
+      engine.scheduleChanged(row.nextAtMs);
+    }
+    return { schedule: message(row) };
+  };
+  /** What `act` finds under that name; NOT_FOUND when it finds nothing. */
+  const found = async <Found>(given: string, act: (name: string) => Promise<Found | undefined>): Promise<Found> => {
+    const name = checkQueueName(given, 'name');
+    const row = await act(name);
+    if (row === undefined) {
+      throw noSuchSchedule(name);
+    }
+    return row;
+  };
+
+  return {
+    putSchedule: calls.ordinary(async ({ schedule }) => changed(await putSchedule(pool, checkSchedule(schedule, rules()), nextTickMs))),
+
+    getSchedule: calls.ordinary(async ({ name }) => ({ schedule: message(await found(name, (checked) => getSchedule(pool, checked))) })),
+
+    listSchedules: calls.ordinary(async (request) => {
+      const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
+      const { schedules, more } = await listSchedules(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize);
+      return { schedules: schedules.map(message), nextPageToken: more ? makePageToken(schedules.at(-1)!.name, []) : '' };
+    }),
+
+    deleteSchedule: calls.ordinary(async ({ name }) => {
+      await found(name, async (checked) => (await deleteSchedule(pool, checked)) || undefined);
+      return {};
+    }),
+
+    pauseSchedule: calls.ordinary(async ({ name }) => changed(await found(name, (checked) => pauseSchedule(pool, checked)))),
+
+    resumeSchedule: calls.ordinary(async ({ name }) => changed(await found(name, (checked) => resumeSchedule(pool, checked, nextTickMs)))),
+
+    triggerSchedule: calls.ordinary(async ({ name, jobId }) => {
+      const id = checkNewJobId(jobId, engine.nowMs(), 'job_id');
+      const schedule = await found(name, (checked) => getSchedule(pool, checked));
+      await engine.submit([triggeredJob(schedule.name, schedule.spec, id, rules())]);
+      return { jobId: id };
+    }),
+  };
+}
+
+function message(row: ScheduleRow): Schedule {
+  return {
+    name: row.name,
+    cron: row.cron,
+    timeZone: row.timeZone,
+    job: JobSpec.decode(row.spec),
+    missedTicks: row.missedTicks as MissedTicks,
+    overlap: row.overlap as Overlap,
+    paused: row.paused,
+    nextTime: time(row.nextAtMs),
+    lastTime: time(row.lastAtMs),
+    lastJobId: row.lastJobId ?? '',
+    ticksSkipped: row.ticksSkipped,
+  };
+}
+
+function time(ms: number | null): Date | undefined {
+  return ms === null ? undefined : new Date(ms);
+}
