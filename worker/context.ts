@@ -1,3 +1,5 @@
+import type { DatabaseClient, DatabasePool } from './database/pool.ts';
+import { endEachInTransaction, endInTransaction } from './database/transaction.ts';
 import type { HeldJob } from './lease/held_job.ts';
 import type { ProgressOutbox } from './lease/progress_outbox.ts';
 import { loggerWith } from './logger.ts';
@@ -15,6 +17,8 @@ export interface ContextParts {
   progress: ProgressOutbox;
   /** Welcome's limit. */
   checkpointBytesMax: () => number;
+  /** The worker's option. */
+  database: DatabasePool | undefined;
 }
 
 /** What a handler is given beside its job. */
@@ -64,6 +68,16 @@ export class JobContext {
   }
 
   /**
+   * Does the job's work on the worker's own database and completes the job in the same transaction: both are committed,
+   * or neither is, whatever is killed at whatever moment. What `work` resolves to is the job's result, and is returned.
+   * What it throws rolls everything back. An Error that it resolves to (a PermanentError, say) fails the job, and what
+   * was written stays. Follow-ups go into the same transaction. Once for each job; commit and roll back nothing in it.
+   */
+  transaction<Result, Client extends DatabaseClient = DatabaseClient>(work: (client: Client) => Promise<Result>): Promise<Result> {
+    return endInTransaction(databaseOf(this.#parts), this.#held, (client) => work(client as Client));
+  }
+
+  /**
    * What the next attempt should know, should this one not succeed: bytes, or anything that JSON holds. Replaces the
    * one before. Throws RangeError above the limit (64 KiB unless the coordinator is set otherwise).
    */
@@ -104,4 +118,28 @@ export class BatchContext {
     if (context === undefined) throw new RangeError(`the job ${job.id} is not of this batch`);
     return context;
   }
+
+  /**
+   * JobContext.transaction for many jobs: one transaction on the worker's own database, in which each job is done and
+   * completed behind a savepoint, one after the other in the order given. What `work` throws for one takes back what was
+   * done for that one, and nothing of the others. Resolves, once committed, to what the batch handler should return: by job
+   * id, a result or an Error. Rejects when nothing was committed, or when nobody knows: throw it on.
+   */
+  transaction<Job extends { id: string }, Client extends DatabaseClient = DatabaseClient>(
+    jobs: readonly Job[],
+    work: (client: Client, job: Job) => Promise<unknown>,
+  ): Promise<Map<string, unknown>> {
+    const byId = new Map(this.#batch.map((held) => [held.wire.id, held]));
+    const batch = jobs.map((job) => {
+      const held = byId.get(job.id);
+      if (held === undefined) throw new RangeError(`the job ${job.id} is not of this batch`);
+      return { held, job };
+    });
+    return endEachInTransaction(databaseOf(this.#parts), batch, (client, job) => work(client as Client, job));
+  }
+}
+
+function databaseOf({ database }: ContextParts): DatabasePool {
+  if (database === undefined) throw new Error('transaction() needs the database that the jobs are in: give the worker the option `database`, a pool of node-postgres');
+  return database;
 }

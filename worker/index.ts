@@ -4,6 +4,7 @@ export type { WorkerOptions } from './options.ts';
 export type { BatchHandler, BatchOutcomes, Handler } from './handler.ts';
 export type { Job } from './job.ts';
 export type { BatchContext, JobContext } from './context.ts';
+export type { DatabaseClient, DatabasePool } from './database/pool.ts';
 export type { Logger } from './logger.ts';
 export { PermanentError, ReleaseError, RetryAfterError, SnoozeError } from './errors.ts';
 export { AbortReason, JobCancelledError, JobTimeoutError, LeaseLostError, WorkerStoppingError } from './abort_reasons.ts';

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { z } from 'zod';
 import type { QueueSubscription } from '../proto/gen/skiplease/v1/worker_service.ts';
+import type { DatabasePool } from './database/pool.ts';
 import type { BatchHandler, Handler } from './handler.ts';
 import { defaultLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
@@ -38,6 +39,11 @@ export interface WorkerOptions {
   timeoutGraceMs?: number;
   /** Stop on SIGTERM and SIGINT; a second one exits at once. Default true. */
   handleSignals?: boolean;
+  /**
+   * For `context.transaction`: a pool of node-postgres (`new pg.Pool(...)`) on the database that the coordinators have
+   * their jobs in, of a role that was granted skiplease_worker. It is not closed by the worker.
+   */
+  database?: DatabasePool;
   /** Default: pino, JSON lines on stdout. */
   logger?: Logger;
   /** Default: no TLS. */
@@ -60,6 +66,7 @@ export interface WorkerSettings {
   drainDeadlineMs: number;
   timeoutGraceMs: number;
   handleSignals: boolean;
+  database: DatabasePool | undefined;
   logger: Logger;
   credentials: ChannelCredentials;
 }
@@ -83,6 +90,7 @@ const schema = z.strictObject({
   drainDeadlineMs: milliseconds.optional(),
   timeoutGraceMs: milliseconds.optional(),
   handleSignals: z.boolean().optional(),
+  database: z.custom((value) => typeof (value as DatabasePool | null)?.connect === 'function', 'must be a pool of node-postgres').optional(),
   logger: z.custom((value) => typeof value === 'object' && value !== null, 'must be a logger').optional(),
   credentials: z.instanceof(ChannelCredentials).optional(),
 });
@@ -112,6 +120,7 @@ export function settingsFrom(options: WorkerOptions): WorkerSettings {
     drainDeadlineMs: options.drainDeadlineMs ?? 30_000,
     timeoutGraceMs: options.timeoutGraceMs ?? 1_000,
     handleSignals: options.handleSignals ?? true,
+    database: options.database,
     logger: options.logger ?? defaultLogger(),
     credentials: options.credentials ?? defaultCredentials(),
   };

@@ -59,6 +59,7 @@ export class Worker {
       parts: {
         logger,
         progress: this.#progress,
+        database: settings.database,
         checkpointBytesMax: () => this.#session?.welcome?.limits?.checkpointBytesMax || checkpointBytesMax,
       },
       onAnswered: (job) => this.#reporter.add(job),

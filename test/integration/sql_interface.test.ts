@@ -15,7 +15,7 @@ import { StoreWorld } from '../support/store_world.ts';
 import { waitFor, within } from '../support/wait.ts';
 
 const test = anyTest.serial;
-const { ACCEPTED, DUPLICATE, LEASE_LOST } = ReceiptStatus;
+const { ACCEPTED, DUPLICATE } = ReceiptStatus;
 
 let world: StoreWorld;
 let engine: TestEngine;

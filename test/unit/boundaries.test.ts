@@ -102,12 +102,14 @@ test('the environment is read in one place', async (t) => {
   }
 });
 
-test('SQL stands in the store, and in the ledger of the demo', async (t) => {
+test('SQL stands in the store, where workers call its functions, and in the ledger of the demo', async (t) => {
   const homes = [
     'coordinator/store/',
     // Runs the server itself: its role and its first database, before there is anything of ours in it.
     'coordinator/embedded/',
     'worker/payments/',
+    // Calls the functions of an application's own transaction, and nothing else.
+    'worker/database/',
   ];
   for (const file of [...(await sourceFiles('coordinator')), ...(await sourceFiles('worker'))]) {
     if (homes.some((home) => file.startsWith(home))) continue;

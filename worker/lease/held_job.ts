@@ -22,6 +22,8 @@ export class HeldJob {
   phase: HeldJobPhase = 'waiting';
   /** From `answered` on: what is reported until its receipt comes. */
   outcome: JobOutcome | undefined;
+  /** Set once a transaction of the handler's own has ended it: this is reported, whatever the handler says after. */
+  ended: JobOutcome | undefined;
   /** Its report was refused as INVALID once; a second time it is given up. */
   refused = false;
   /** Jobs that its handler wants to be submitted with its success. */

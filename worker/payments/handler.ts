@@ -1,13 +1,15 @@
 /**
- * Handles a whole lease of payments in one transaction, with a savepoint for each payment: one that is declined takes
- * back what it wrote, and nothing of its neighbours.
+ * Handles a whole lease of payments in one transaction of the ledger's database, with a savepoint for each payment: its
+ * capture, its entries in the ledger and its job's completion are committed together, or not at all. One that is declined
+ * takes back what it wrote, and nothing of its neighbours.
  *
  * A decline is an answer, not a fault: the job ends FAILED at once, with the code CARD_DECLINED, and is never tried again
  * by itself. The same holds for an IBAN whose check digits are wrong (INVALID_IBAN). A provider that does not answer in
  * time is asked again after a short delay (PROVIDER_TIMEOUT, PROVIDER_UNAVAILABLE) until the job's attempts are used up.
  */
 import { isValidIBAN } from 'ibantools';
-import type pg from 'pg';
+import pg from 'pg';
+import type { BatchContext } from '../context.ts';
 import { PermanentError, RetryAfterError, SnoozeError } from '../errors.ts';
 import { IntentError, paymentOf, type Payment } from './intent.ts';
 import { capture, ledgerKey } from './ledger.ts';
@@ -25,12 +27,15 @@ export interface CaptureResult {
   /** `duplicate`: another job captured the same intent. */
   outcome: 'captured' | 'duplicate';
   worker: string;
-  /** The job had been captured by an earlier attempt whose report was never committed; nothing was captured again. */
+  /** An earlier attempt, by a worker that completes its jobs by report alone, had captured it; nothing was captured again. */
   redelivered?: true;
 }
 
 /** By job id: the result, or the error that the job failed with. */
 export type CaptureOutcomes = Map<string, CaptureResult | Error>;
+
+/** What the handler needs of a batch's context. */
+export type CaptureContext = Pick<BatchContext, 'signal' | 'transaction'>;
 
 /** How long after an attempt without an answer the provider is asked again. */
 const providerRetryMs = 250;
@@ -68,60 +73,29 @@ async function capturePayment(client: pg.ClientBase, payment: Payment, job: Capt
   }
 }
 
-/** The transaction: every payment behind a savepoint of its own. Throws when the connection is gone or the signal fired. */
-async function captureAll(
-  client: pg.ClientBase,
-  payments: readonly { job: CaptureJob; payment: Payment }[],
-  worker: string,
-  signal: AbortSignal,
-): Promise<CaptureOutcomes> {
-  const outcomes: CaptureOutcomes = new Map();
-  await client.query('begin; savepoint payment');
-  for (const { job, payment } of payments) {
-    signal.throwIfAborted();
-    try {
-      outcomes.set(job.id, await capturePayment(client, payment, job, worker));
-      // What it wrote is the transaction's now; the next payment gets a savepoint of its own, in the same round trip.
-      await client.query('release savepoint payment; savepoint payment');
-    } catch (error) {
-      // What it wrote is gone, and the savepoint stands as new for the next payment.
-      await client.query('rollback to savepoint payment');
-      outcomes.set(job.id, error as Error);
-    }
-  }
-  await client.query('commit');
-  return outcomes;
-}
-
 /** The handler of `payment.capture`: takes the jobs of a lease, answers with an outcome for each. */
-export function captureLease(pool: pg.Pool, worker: string) {
-  return async (jobs: readonly CaptureJob[], { signal }: { signal: AbortSignal }): Promise<CaptureOutcomes> => {
+export function captureLease(worker: string) {
+  return async (jobs: readonly CaptureJob[], context: CaptureContext): Promise<CaptureOutcomes> => {
     const refused: CaptureOutcomes = new Map();
-    const payments: { job: CaptureJob; payment: Payment; key: string }[] = [];
+    const payments: { id: string; job: CaptureJob; payment: Payment; key: string }[] = [];
     for (const job of jobs) {
       const payment = readPayment(job);
       if (payment instanceof PermanentError) refused.set(job.id, payment);
-      else payments.push({ job, payment, key: ledgerKey(payment) });
+      else payments.push({ id: job.id, job, payment, key: ledgerKey(payment) });
     }
-    if (payments.length === 0) return refused;
     payments.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-
-    let client: pg.PoolClient;
     try {
-      client = await pool.connect();
-    } catch {
-      throw new SnoozeError(ledgerAwayMs, 'the ledger\'s database cannot be reached');
-    }
-    try {
-      const captured = await captureAll(client, payments, worker, signal);
-      client.release();
-      return new Map([...refused, ...captured]);
+      const captured = await context.transaction(payments, (client: pg.PoolClient, { payment, job }) => capturePayment(client, payment, job, worker));
+      return new Map([...refused, ...captured as CaptureOutcomes]);
     } catch (error) {
-      // The connection goes, and its transaction with it. Should the commit have come through all the same, then the
-      // jobs come back, find themselves in the ledger, and capture nothing twice.
-      client.release(true);
-      if (signal.aborted) throw error;
-      throw new SnoozeError(ledgerAwayMs, 'the connection to the ledger broke');
+      // Should the commit have come through all the same, then the jobs are complete, and cannot be put off.
+      if (context.signal.aborted || !isAway(error)) throw error;
+      throw new SnoozeError(ledgerAwayMs, 'the ledger\'s database cannot be reached, or the connection to it broke');
     }
   };
+}
+
+/** No word from the database, or that it is going down; what it refuses (a lost lease, say) is another matter. */
+function isAway(error: unknown): boolean {
+  return !(error instanceof pg.DatabaseError) || /^(08|57P)/.test(error.code ?? '');
 }

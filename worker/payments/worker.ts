@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Worker, type Logger } from '../index.ts';
-import { captureLease, type CaptureJob, type CaptureOutcomes } from './handler.ts';
+import { captureLease, type CaptureContext, type CaptureJob, type CaptureOutcomes } from './handler.ts';
 import { ForeignLedgerError, ledgerPool, prepareLedger } from './ledger.ts';
 import { InputError, wholeNumber } from './input.ts';
 import { captureType, paymentsQueue } from './payment_jobs.ts';
@@ -49,8 +49,8 @@ async function main(): Promise<void> {
   const windowJobs = wholeNumber('SKIPLEASE_WINDOW_JOBS', process.env['SKIPLEASE_WINDOW_JOBS'] || '1000', 1, 100_000);
   const queue = process.env['SKIPLEASE_QUEUE'] || paymentsQueue;
   const pool = await openLedger(logger);
-  const capture = captureLease(pool, workerId);
-  const handle = async (jobs: readonly CaptureJob[], context: { signal: AbortSignal }): Promise<CaptureOutcomes> => {
+  const capture = captureLease(workerId);
+  const handle = async (jobs: readonly CaptureJob[], context: CaptureContext): Promise<CaptureOutcomes> => {
     const started = performance.now();
     const outcomes = await capture(jobs, context);
     const milliseconds = Math.round(performance.now() - started);
@@ -61,6 +61,7 @@ async function main(): Promise<void> {
     addresses,
     queues: [queue],
     batchHandlers: { [captureType]: handle },
+    database: pool,
     concurrency,
     window: { jobs: windowJobs },
     workerId,

@@ -155,8 +155,8 @@ export class Runner {
   #answer(job: HeldJob, outcome: JobOutcome): void {
     if (job.phase !== 'running' && job.phase !== 'waiting') return;
     job.phase = 'answered';
-    job.outcome = outcome;
-    if (job.followUps !== undefined && outcome.outcome?.$case === 'succeeded') outcome.followUps = job.followUps;
+    job.outcome = job.ended ?? outcome;
+    if (job.ended === undefined && job.followUps !== undefined && outcome.outcome?.$case === 'succeeded') outcome.followUps = job.followUps;
     this.#options.onAnswered(job);
   }
 

@@ -63,7 +63,7 @@ export interface Redelivery {
   /** Who ended it. */
   worker: string | null;
   outcome: string | null;
-  /** Captured by the dead worker, which could not report it any more. */
+  /** The dead worker captured it: in the transaction that completed the job, which it could not report any more. */
   capturedBefore: boolean;
 }
 

@@ -130,8 +130,9 @@ async function redeliveryInvariant(stage: Stage, kill: Killed): Promise<Invarian
   writeFileSync(listFile, tell.redeliveryList(kill, redeliveries));
   print(tell.redelivered(kill, redeliveries, kill.expiredAfterMs, relative('.', listFile)));
   const culprits = redeliveries.filter(({ outcome }) => outcome === null).map(({ reference }) => `${reference} was left by it, and has not ended`);
-  if (redeliveries.every(({ worker }) => worker === kill.worker.id)) culprits.push('none of its jobs was delivered to another worker');
-  return { title: 'what the killed worker left was finished by others', held: culprits.length === 0, measure: tell.plural(redeliveries.length, 'job'), culprits };
+  culprits.push(...redeliveries.filter(({ capturedBefore, worker }) => capturedBefore && worker !== kill.worker.id)
+    .map(({ reference }) => `${reference} was captured by it, and not completed in the same transaction`));
+  return { title: 'what the killed worker left was finished by others, or complete', held: culprits.length === 0, measure: tell.plural(redeliveries.length, 'job'), culprits };
 }
 
 /** What the file must come to. Throws IntentFileError, with the first problems, for a file that cannot be used at all. */

@@ -56,14 +56,14 @@ export function redelivered(kill: Kill, redeliveries: readonly Redelivery[], exp
   const name = kill.worker.child.name;
   const others = redeliveries.filter(({ worker }) => worker !== kill.worker.id);
   const again = others.filter(({ attempt }) => (attempt ?? 0) > 1).length;
-  const captured = redeliveries.filter(({ capturedBefore }) => capturedBefore).length;
+  const complete = redeliveries.length - others.length;
   const after = expiredAfterMs === undefined ? '' : ` after ${(expiredAfterMs / 1000).toFixed(1)} s`;
   const unstarted = others.length - again;
   return [
-    `  ${styled('cyan', '↻')} Its leases ran out${after}. ${byWorker(others)}:`,
+    `  ${styled('cyan', '↻')} Its leases ran out${after}. ${others.length === 0 ? 'Nothing was left to be done' : byWorker(others)}:`,
     `    ${number(again)} as a further attempt${unstarted === 0 ? '' : `, ${number(unstarted)} that had never reached it at no cost`}.`,
-    captured === 0 ? `    ${name} had captured none of them.`
-      : `    ${number(captured)} of them ${name} had captured and could not report: the ledger knew them,\n    and none was captured again.`,
+    complete === 0 ? `    What ${name} was at was rolled back: captures and completions together.`
+      : `    ${number(complete)} more ${name} had captured and completed in one transaction, and could not report:\n    they were done, and stayed so.`,
     styled('dim', `    All of them are in ${listFile}`),
   ].join('\n');
 }
