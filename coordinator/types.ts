@@ -16,7 +16,7 @@ export type Overlap = (typeof Overlap)[keyof typeof Overlap];
 
 /** Numbers of skiplease.v1.ConditionKind. */
 export const ConditionKind = {
-  PAUSED: 1, NO_WORKER: 2, OLD_SNAPSHOT: 3, VACUUM_OFF: 4, VACUUM_BEHIND: 5, WRONG_PLAN: 6, SLOW_COMMITS: 7,
+  PAUSED: 1, NO_WORKER: 2, OLD_SNAPSHOT: 3, VACUUM_OFF: 4, VACUUM_BEHIND: 5, WRONG_PLAN: 6, SLOW_COMMITS: 7, LIMITED: 8, RATE_LIMITED: 9, BLOCKED: 10,
 } as const;
 export type ConditionKind = (typeof ConditionKind)[keyof typeof ConditionKind];
 
@@ -78,12 +78,29 @@ export interface RetryPolicy {
   jitter: number;
 }
 
+/** How many jobs may run at once (null: any number), and how many may start in a time (null: as they come). */
+export interface Limit {
+  runningMax: number | null;
+  rate: Rate | null;
+}
+
+/** A token bucket: each start takes a token, they come back evenly, and it holds at most `burst`. */
+export interface Rate {
+  starts: number;
+  periodMs: number;
+  burst: number;
+}
+
 export interface QueueSettings {
   id: number;
   name: string;
   paused: boolean;
   leaseJobsMax: number;
   retry: RetryPolicy;
+  /** Claims of it count, or take tokens: under a lock, in a transaction of their own (claim_limited.ts). */
+  limited: boolean;
+  /** Jobs of it with a limit key may wait for tokens. */
+  keyRate: boolean;
 }
 
 /** How long final jobs are kept, from their end on: whole days, 1 at least. */

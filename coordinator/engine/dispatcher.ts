@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.ts';
 import { LEASE_JOBS_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { ClaimedSlot, ClaimQueue, ClaimSlot } from '../store/claim.ts';
+import type { ClaimedSlot, ClaimQueue, ClaimResult, ClaimSlot } from '../store/claim.ts';
 import type { Store } from '../store/store.ts';
 import type { Delivery } from './deliver.ts';
+import { FullQueues } from './full_queues.ts';
 import type { LevelAsk, Levels } from './levels.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Session } from './session.ts';
@@ -55,6 +56,8 @@ export class Dispatcher {
   readonly #metrics: Metrics;
   readonly #clock: Clock;
   readonly #ambiguous: () => void;
+  readonly #keyedStarts: () => void;
+  readonly #full: FullQueues;
   readonly #meanBytes = new Map<number, number>();
   /** Queues that gave all that was asked of them, and how many jobs to ask of them next: more than their even share. */
   readonly #appetite = new Map<number, number>();
@@ -69,6 +72,8 @@ export class Dispatcher {
   constructor(deps: {
     coordinatorId: string; store: Store; queues: QueueCache; levels: Levels; subscribers: Subscribers; delivery: Delivery;
     metrics: Metrics; clock: Clock; ambiguous: () => void;
+    /** Jobs started whose key has a rate: its gate is to hear of it. */
+    keyedStarts: () => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#store = deps.store;
@@ -79,6 +84,8 @@ export class Dispatcher {
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#ambiguous = deps.ambiguous;
+    this.#keyedStarts = deps.keyedStarts;
+    this.#full = new FullQueues({ clock: deps.clock, room: () => this.wake() });
   }
 
   /** Something became ready, or somebody has room. */
@@ -90,11 +97,18 @@ export class Dispatcher {
     this.#running ??= this.#run();
   }
 
+  /** Something of a queue with a limit has ended. */
+  roomIn(queueId: number): void {
+    this.#full.roomIn(queueId);
+    this.wake();
+  }
+
   /** No more claims; resolves when the one under way has been delivered. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#lookBackTimer);
     clearTimeout(this.#topUpTimer);
+    this.#full.close();
     await this.#running;
   }
 
@@ -112,18 +126,41 @@ export class Dispatcher {
     const started = this.#clock.nowMs();
     const lookedBack = started >= this.#lookBackMs && this.#levels.lookBack(started);
     const wants = this.#gather(await this.#openQueues());
-    if (wants.length === 0) {
-      return;
+    const limited = wants.filter(({ queue }) => queue.limited);
+    if (wants.length > limited.length) {
+      await this.#claimOf(wants.filter(({ queue }) => !queue.limited), (of) => this.#store.claim(this.#coordinatorId, of));
     }
+    if (limited.length > 0) {
+      await this.#claimOf(limited, (of) => this.#claimLimited(of));
+    }
+    if (lookedBack && wants.length > 0) {
+      const nowMs = this.#clock.nowMs();
+      this.#nextLookBack(nowMs + Math.min(LOOK_BACK_MS_MAX, Math.max(LOOK_BACK_MS, LOOK_BACK_COST_FACTOR * (nowMs - started))));
+    }
+  }
+
+  /** No more than may start; queues that are full after it wait for room. */
+  async #claimLimited(wants: Want[]): Promise<ClaimResult> {
+    const result = await this.#store.claimLimited(this.#coordinatorId, wants);
+    result.full.forEach((full, index) => {
+      if (full !== undefined) {
+        this.#full.add(wants[index]!.queueId, full.tokenDueMs);
+      }
+    });
+    if (wants.some(({ queue }, index) => queue.keyRate && result.slots[index]!.some((slot) => slot?.specialIds !== undefined))) {
+      this.#keyedStarts();
+    }
+    return result;
+  }
+
+  async #claimOf(wants: Want[], claim: (wants: Want[]) => Promise<ClaimResult>): Promise<void> {
+    const started = this.#clock.nowMs();
     try {
-      const result = await this.#store.claim(this.#coordinatorId, wants);
+      const result = await claim(wants);
       this.#failures = 0;
       const nowMs = this.#clock.nowMs();
       const jobs = result.slots.flat().reduce((sum, slot) => sum + (slot?.jobs.length ?? 0), 0);
       this.#metrics.claim((nowMs - started) / 1000, jobs);
-      if (lookedBack) {
-        this.#nextLookBack(nowMs + Math.min(LOOK_BACK_MS_MAX, Math.max(LOOK_BACK_MS, LOOK_BACK_COST_FACTOR * (nowMs - started))));
-      }
       wants.forEach((want, index) => {
         this.#levels.claimed(want.queueId, want.levels, result.marks[index]!, result.short[index]!, nowMs);
         this.#deliver(want, result.slots[index]!);
@@ -222,7 +259,7 @@ export class Dispatcher {
       const queue = this.#queues.known(id);
       if (queue === undefined) {
         unknown.push(id);
-      } else if (!queue.paused && this.#subscribers.has(queue.name)) {
+      } else if (!queue.paused && this.#subscribers.has(queue.name) && !this.#full.has(id)) {
         open.push(queue);
       }
       lookedAt += 1;

@@ -35,6 +35,8 @@ export interface Engine {
   queue(name: string): Promise<QueueSettings>;
   /** After a commit that changed queues' settings: forget the cache here and on other coordinators, wake the dispatcher. */
   queuesChanged(queueIds: number[]): void;
+  /** After a commit that changed a queue's limits, once no claim from before it runs: resolves when nothing more starts but by the new ones. */
+  reviewLimits(queueId: number): Promise<void>;
   /** After a commit that put a job into `scheduled`, due at this moment of the database's clock: it is promoted in time. */
   scheduled(runAtMs: number): void;
   /** Called after commits that moved jobs, here or (by a wake-up) elsewhere, and set by whoever watches. Returns at once. */

@@ -31,7 +31,7 @@ export interface HandOffPlan {
 
 /**
  * Plans submits straight into the windows of workers that wait. Only for queues that ran dry at the last claim; the
- * statement itself makes sure that nothing waits before and that the queue is not paused.
+ * statement itself makes sure that nothing waits before and that the queue is neither paused nor limited.
  */
 export class HandOff {
   readonly #coordinatorId: string;
@@ -91,7 +91,7 @@ export class HandOff {
   /** A queue that jobs may be handed off from: nothing waits in it as far as we know, and somebody serves it. */
   #taking(queueId: number): QueueSettings | undefined {
     const queue = this.#levels.waitingQueueIds.has(queueId) ? undefined : this.#queues.known(queueId);
-    return queue === undefined || queue.paused || !this.#subscribers.has(queue.name) ? undefined : queue;
+    return queue === undefined || queue.paused || queue.limited || !this.#subscribers.has(queue.name) ? undefined : queue;
   }
 
   /** Returns what went to ready after all, its lowest position, and where others were found to wait before it. */

@@ -5,6 +5,7 @@ import type { Level } from '../store/levels.ts';
 import type { NotifyConnection } from '../store/notify.ts';
 import type { Store } from '../store/store.ts';
 import type { Alarm } from './alarm.ts';
+import type { Gatekeeper } from './gatekeeper.ts';
 import type { Guard } from './guard.ts';
 import type { Mender } from './mender.ts';
 import type { QueueCache } from './queue_cache.ts';
@@ -43,6 +44,7 @@ export class Housekeeping {
   readonly #deadlines: Alarm;
   readonly #timeouts: Timeouts;
   readonly #ticker: Ticker;
+  readonly #gatekeeper: Gatekeeper;
   readonly #queues: QueueCache;
   readonly #guard: Guard;
   readonly #retirer: Retirer;
@@ -72,6 +74,7 @@ export class Housekeeping {
     deadlines: Alarm;
     timeouts: Timeouts;
     ticker: Ticker;
+    gatekeeper: Gatekeeper;
     queues: QueueCache;
     guard: Guard;
     retirer: Retirer;
@@ -92,6 +95,7 @@ export class Housekeeping {
     this.#deadlines = deps.deadlines;
     this.#timeouts = deps.timeouts;
     this.#ticker = deps.ticker;
+    this.#gatekeeper = deps.gatekeeper;
     this.#queues = deps.queues;
     this.#guard = deps.guard;
     this.#retirer = deps.retirer;
@@ -146,6 +150,7 @@ export class Housekeeping {
       await this.scan();
     }
     await this.#guard.tick();
+    await this.#gatekeeper.tick();
     if (nowMs >= this.#partitionsDueMs) {
       await this.#store.ensurePartitions();
       this.#partitionsDueMs = nowMs + PARTITIONS_MS;

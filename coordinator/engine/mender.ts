@@ -32,6 +32,7 @@ export class Mender {
   readonly #mending: Mending;
   readonly #returned: (returned: Returned) => void;
   readonly #ended: (jobs: { jobId: string }[]) => void;
+  readonly #roomIn: (queueId: number) => void;
   readonly #batcher: Batcher<Pending>;
   readonly #later = new Set<NodeJS.Timeout>();
   #closed = false;
@@ -39,6 +40,8 @@ export class Mender {
   constructor(deps: {
     store: Store; queues: QueueCache; metrics: Metrics; clock: Clock; sweeper: Sweeper; ttlMs: number; returned: (returned: Returned) => void;
     ended: (jobs: { jobId: string }[]) => void;
+    /** Jobs of this queue run no more. */
+    roomIn: (queueId: number) => void;
   }) {
     this.#store = deps.store;
     this.#queues = deps.queues;
@@ -48,6 +51,7 @@ export class Mender {
     this.#mending = new Mending(deps);
     this.#returned = deps.returned;
     this.#ended = deps.ended;
+    this.#roomIn = deps.roomIn;
     this.#batcher = new Batcher((items) => this.#flush(items), FLUSH_MOVES_MAX, (item) => weight(item.request));
   }
 
@@ -126,6 +130,7 @@ export class Mender {
       }
     }
     for (const lease of flush.leases.values()) {
+      this.#roomIn(lease.queueId);
       if (lease.settled.full) {
         this.#sweeper.add(lease.leaseId);
       }

@@ -105,6 +105,10 @@ export class Mending {
         const proven = lease !== undefined && proves(item.request.proof, lease, expired) ? lease : undefined;
         return moves.map(({ jobId, move }) => decideOne(item, jobId, move, proven, facts.get(jobId), queues));
       });
+      const special = [...facts].filter(([, fact]) => fact.special).map(([jobId]) => jobId);
+      if (special.length > 0) {
+        await this.#store.lockGates(run, special);
+      }
       const returned: Returned = { ready: [], special: false, delayMs: undefined, runAtMs: undefined, awaited: [] };
       await this.#write({ run, leases, followUps, returned }, decided.filter(({ decision }) => decision.place !== undefined));
       return { leases, busy, decided, returned };
@@ -191,10 +195,14 @@ export class Mending {
         returned.delayMs = 0;
       }
     }
+    const specialReturns = decisions.returns.filter((row) => row.special);
+    if (specialReturns.length > 0) {
+      returned.ready.push(...(await this.#store.comeBack(run, specialReturns)));
+    }
     for (const row of decisions.returns) {
-      if (row.delayMs === 0) {
+      if (row.delayMs === 0 && !row.special) {
         returned.ready.push({ queueId: row.queueId, priority: row.priority, positionMin: positionMin! });
-      } else {
+      } else if (row.delayMs > 0) {
         returned.delayMs = Math.min(returned.delayMs ?? Infinity, row.delayMs);
       }
     }

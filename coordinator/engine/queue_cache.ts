@@ -7,6 +7,7 @@ export class QueueCache {
   readonly #store: Store;
   readonly #byName = new Map<string, QueueSettings>();
   readonly #byId = new Map<number, QueueSettings>();
+  readonly #keyRates = new Set<number>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -102,7 +103,17 @@ export class QueueCache {
     return this.refresh([...this.#byId.keys()]);
   }
 
+  /** Some queue's limit keys have a rate. */
+  get keyRates(): boolean {
+    return this.#keyRates.size > 0;
+  }
+
   #remember(queue: QueueSettings): void {
+    if (queue.keyRate) {
+      this.#keyRates.add(queue.id);
+    } else {
+      this.#keyRates.delete(queue.id);
+    }
     this.#byName.set(queue.name, queue);
     this.#byId.set(queue.id, queue);
   }

@@ -48,12 +48,15 @@ export class Settler {
   readonly #sweeper: Sweeper;
   readonly #roomMade: () => void;
   readonly #ended: (jobs: { jobId: string }[]) => void;
+  readonly #roomIn: (queueId: number) => void;
   readonly #batcher: Batcher<FastPart>;
   #closed = false;
 
   constructor(deps: {
     store: Store; mender: Mender; metrics: Metrics; clock: Clock; queues: QueueCache; sweeper: Sweeper; roomMade: () => void;
     ended: (jobs: { jobId: string }[]) => void;
+    /** Jobs of this queue run no more. */
+    roomIn: (queueId: number) => void;
   }) {
     this.#store = deps.store;
     this.#mender = deps.mender;
@@ -63,6 +66,7 @@ export class Settler {
     this.#sweeper = deps.sweeper;
     this.#roomMade = deps.roomMade;
     this.#ended = deps.ended;
+    this.#roomIn = deps.roomIn;
     this.#batcher = new Batcher((parts) => this.#flush(parts), FLUSH_OUTCOMES_MAX, (part) => part.places.length);
   }
 
@@ -146,6 +150,7 @@ export class Settler {
     this.#metrics.settle((this.#clock.nowMs() - started) / 1000, rows.length);
     for (const { session, lease, places } of parts) {
       session.settled(lease, places);
+      this.#roomIn(lease.queueId);
       if (lease.settled.full) {
         this.#sweeper.add(lease.leaseId);
       }

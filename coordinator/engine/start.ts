@@ -13,6 +13,7 @@ import { Delivery } from './deliver.ts';
 import { Dependents } from './dependents.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
+import { Gatekeeper } from './gatekeeper.ts';
 import { Guard, type Condition } from './guard.ts';
 import { HandOff } from './hand_off.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -74,6 +75,7 @@ export class RunningEngine implements Engine {
   readonly #ticker: Ticker;
   readonly #dependents: Dependents;
   readonly #batches: BatchFolder;
+  readonly #gatekeeper: Gatekeeper;
   readonly #wakeups: Wakeups;
   readonly #line: NotifyConnection;
   readonly #sweeper: Sweeper;
@@ -103,22 +105,27 @@ export class RunningEngine implements Engine {
       moved();
     };
     const ended = (jobs: readonly { jobId: string }[]) => this.#dependents.ended(jobs);
+    const roomIn = (queueId: number) => this.#roomIn(queueId);
     this.#mender = new Mender({
-      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned), ended,
+      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned), ended, roomIn,
     });
     const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock, moved });
     const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous });
-    this.#submitter = new Submitter({ store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted) });
+    this.#submitter = new Submitter({ store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted), specialSubmitted: () => this.#gatesMoved() });
     this.#dispatcher = new Dispatcher({
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
+      keyedStarts: () => this.#gatekeeper.soon(),
     });
     this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
-    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended });
+    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended, roomIn });
     this.progress = new ProgressWriter({ store, clock, written: moved });
     const alarm = (what: string, work: () => Promise<AlarmRound>) => new Alarm({ work, what, databaseNowMs: () => this.nowMs(), clock, log: store.log });
     this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());
     this.#deadlines = alarm('jobs could not be expired', () => this.expireStarts());
     this.#batches = new BatchFolder({ store, clock, followUps: () => this.scheduled(this.nowMs()) });
+    this.#gatekeeper = new Gatekeeper({
+      store, databaseNowMs: () => this.nowMs(), clock, letIn: (levels) => this.#ready(levels, true),
+    });
     this.#ticker = new Ticker({
       store, databaseNowMs: () => this.nowMs(), clock, queues: this.queues, metrics,
       readJob: (job) => options.readJob(job),
@@ -150,6 +157,7 @@ export class RunningEngine implements Engine {
       deadlines: this.#deadlines,
       timeouts: new Timeouts({ coordinatorId, sessions: this.sessions, mender: this.#mender, clock, roomMade }),
       ticker: this.#ticker,
+      gatekeeper: this.#gatekeeper,
       queues: this.queues,
       guard: this.#guard,
       retirer: this.#retirer,
@@ -218,6 +226,10 @@ export class RunningEngine implements Engine {
     void this.#refreshQueues(queueIds);
   }
 
+  reviewLimits(queueId: number): Promise<void> {
+    return this.#gatekeeper.review(queueId);
+  }
+
   jobsCancelled(jobs: CancelledLeasedJob[]): void {
     this.onMoved();
     this.sessions.cancelled(jobs);
@@ -237,6 +249,7 @@ export class RunningEngine implements Engine {
 
   setGoing({ levels, scheduled }: AfterEnd): void {
     this.#batches.soon();
+    this.#gatesMoved();
     this.#ready(levels, true);
     if (scheduled) {
       this.scheduled(this.nowMs());
@@ -276,6 +289,7 @@ export class RunningEngine implements Engine {
     this.#deadlines.close();
     this.#batches.close();
     this.#ticker.close();
+    this.#gatekeeper.close();
     const deadlineMs = this.#options.drainDeadlineMs;
     for (const session of this.sessions.all()) {
       session.draining = true;
@@ -323,6 +337,7 @@ export class RunningEngine implements Engine {
   async #promote(): Promise<AlarmRound> {
     const { jobs, levels, nextDueMs } = await this.#store.promote();
     this.#ready(levels, true);
+    this.#gatesMoved();
     return { again: jobs === PROMOTE_JOBS_MAX, nextDueMs };
   }
 
@@ -338,6 +353,7 @@ export class RunningEngine implements Engine {
   }
 
   #returned({ ready, special, delayMs, runAtMs, awaited }: Returned): void {
+    this.#gatesMoved();
     this.#ready(ready, true);
     this.#dependents.awaits(awaited);
     if (special) {
@@ -381,11 +397,27 @@ export class RunningEngine implements Engine {
     if (hint.queues !== undefined) {
       void this.#refreshQueues(hint.queues);
     }
+    hint.room?.forEach((queueId) => this.#dispatcher.roomIn(queueId));
     if (hint.cancelled !== undefined) {
       this.sessions.cancelled(hint.cancelled.map(([sessionId, leaseId, jobId, reason]) => ({ sessionId, leaseId, jobId, reason, coordinatorId: '' })));
     }
     if (hint.all === true) {
       this.#housekeeping.scanSoon();
+    }
+  }
+
+  /** Jobs came to gates, or left them: where buckets are, one may be due. */
+  #gatesMoved(): void {
+    if (this.queues.keyRates) {
+      this.#gatekeeper.soon();
+    }
+  }
+
+  /** Jobs of this queue run no more: where it has a limit, others may. */
+  #roomIn(queueId: number): void {
+    if (this.queues.known(queueId)?.limited === true) {
+      this.#dispatcher.roomIn(queueId);
+      this.#wakeups.roomIn(queueId);
     }
   }
 

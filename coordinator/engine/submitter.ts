@@ -44,6 +44,7 @@ export class Submitter {
   readonly #metrics: Metrics;
   readonly #clock: Clock;
   readonly #submitted: (submitted: Submitted) => void;
+  readonly #specialSubmitted: () => void;
   readonly #batcher: Batcher<Caller>;
   /** Callers of whose jobs some have options. */
   readonly #special: Batcher<Caller>;
@@ -54,6 +55,8 @@ export class Submitter {
 
   constructor(deps: {
     store: Store; queues: QueueCache; handOff: HandOff; metrics: Metrics; clock: Clock; submitted: (submitted: Submitted) => void;
+    /** Jobs with options were committed: some may wait for a gate. */
+    specialSubmitted: () => void;
   }) {
     this.#store = deps.store;
     this.#queues = deps.queues;
@@ -61,6 +64,7 @@ export class Submitter {
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#submitted = deps.submitted;
+    this.#specialSubmitted = deps.specialSubmitted;
     this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
     this.#special = new Batcher((callers) => this.#flushSpecial(callers), FLUSH_SPECIAL_JOBS_MAX, (caller) => caller.rows.length);
   }
@@ -118,6 +122,7 @@ export class Submitter {
   async #flushSpecial(callers: Caller[]): Promise<void> {
     const started = this.#clock.nowMs();
     await this.#commitEach(callers, (byCaller) => this.#store.submitSpecial(byCaller));
+    this.#specialSubmitted();
     callers.forEach((caller) => {
       this.#waitingBytes -= caller.bytes;
     });

@@ -21,6 +21,8 @@ export interface Hint {
   runAtMs?: number;
   /** Queues whose settings changed. */
   queues?: number[];
+  /** Queues with limits, of which something has ended. */
+  room?: number[];
   /** Running jobs that were cancelled: session, lease, job, reason. */
   cancelled?: [string, string, string, string][];
   /** Jobs wait for others with ids between these. */
@@ -39,6 +41,7 @@ export class Wakeups {
   #runAtMs: number | undefined;
   #queues = new Set<number>();
   #awaited: IdRange | undefined;
+  #room = new Set<number>();
   #cancelled: CancelledLeasedJob[] = [];
   #greeting = false;
   #sentMs = -Infinity;
@@ -78,6 +81,11 @@ export class Wakeups {
   queuesChanged(queueIds: number[]): void {
     queueIds.forEach((id) => this.#queues.add(id));
     this.#schedule(0);
+  }
+
+  roomIn(queueId: number): void {
+    this.#room.add(queueId);
+    this.#schedule(COALESCE_MS);
   }
 
   cancelled(jobs: CancelledLeasedJob[]): void {
@@ -136,6 +144,9 @@ export class Wakeups {
     if (this.#queues.size > 0) {
       hint.queues = [...this.#queues];
     }
+    if (this.#room.size > 0) {
+      hint.room = [...this.#room];
+    }
     if (this.#cancelled.length > 0) {
       hint.cancelled = this.#cancelled.map((job) => [job.sessionId, job.leaseId, job.jobId, job.reason]);
     }
@@ -146,6 +157,7 @@ export class Wakeups {
     this.#runAtMs = undefined;
     this.#queues = new Set();
     this.#awaited = undefined;
+    this.#room = new Set();
     this.#cancelled = [];
     this.#greeting = false;
     return hint;

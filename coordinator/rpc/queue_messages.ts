@@ -1,8 +1,9 @@
-import type { Queue } from '../../proto/gen/skiplease/v1/queue_service.ts';
+import type { Queue, SerialRetry } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { Condition } from '../engine/guard.ts';
 import type { QueueDepthRow } from '../store/queue_depths.ts';
 import type { QueueRow } from '../store/queues.ts';
 import { conditionsOf } from './conditions.ts';
+import { limitMessage } from './queue_limits.ts';
 import { toDuration } from './time.ts';
 
 /** A queue as it is shown: its settings, its depth, and what stands in its way. `shared`: conditions of the database. */
@@ -19,6 +20,9 @@ export function queueMessage(row: QueueRow, depth: QueueDepthRow, shared: readon
         maxBackoff: toDuration(row.backoffMaxMs),
         jitter: row.backoffJitter,
       },
+      limit: limitMessage(row.limit),
+      keyLimit: limitMessage(row.keyLimit),
+      serialRetry: row.serialRetry as SerialRetry,
     },
     depth: {
       ready: depth.ready,

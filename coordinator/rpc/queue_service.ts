@@ -6,7 +6,7 @@ import type { Condition } from '../engine/guard.ts';
 import { awaitEarlierClaims } from '../store/await_claims.ts';
 import type { Pool } from '../store/pool.ts';
 import { queueDepths } from '../store/queue_depths.ts';
-import { changeQueue, getQueue, listQueues } from '../store/queues.ts';
+import { changeQueue, changesLimits, getQueue, listQueues } from '../store/queues.ts';
 import type { QueueRow } from '../store/queues.ts';
 import type { Canceller } from './cancel.ts';
 import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
@@ -74,6 +74,10 @@ export function queueService({ engine, pool, calls, canceller, watch }: QueueSer
       await engine.queue(name);
       const queue = (await changeQueue(pool, name, change))!;
       engine.queuesChanged([queue.id]);
+      if (changesLimits(change)) {
+        await awaitEarlierClaims(pool);
+        await engine.reviewLimits(queue.id);
+      }
       return { queue: await withDepth(pool, queue, engine.conditions) };
     }),
 

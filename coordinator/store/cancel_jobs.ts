@@ -124,7 +124,7 @@ async function cancelWhereTheyAre(cancel: Cancel, ids: string[]): Promise<string
   }
 }
 
-/** Locate, lock, look again: where a job's row is, is its lock. The order of locks: leases by id, ready and scheduled, outcome by id. */
+/** Locate, lock, look again: where a job's row is, is its lock. The order of locks: leases by id, gates, blocked, ready and scheduled, outcome by id. */
 async function tryOnce(transaction: Queryable, ids: string[], { reason, code, running }: Cancel) {
   const found = await transaction.any(sql.type(placed)`
     with wanted as materialized (select id from unnest(${sql.array(ids, 'uuid')}) as t (id)), ${PLACE}
@@ -134,6 +134,10 @@ async function tryOnce(transaction: Queryable, ids: string[], { reason, code, ru
   const known = new Set(found.map(({ id }) => id));
   const leasedNow = found.filter(({ leaseId }) => leaseId !== null);
   const held = running === 'cancel' ? await lockHeld(transaction, leasedNow) : [];
+  const gated = found.filter(({ special }) => special).map(({ id }) => id);
+  if (gated.length > 0) {
+    await transaction.query(sql.type(nothing)`select skiplease.lock_gates_of(${sql.array(gated, 'uuid')})`);
+  }
   const waiting = found.filter(({ state }) => state === JobState.SCHEDULED || state === JobState.READY || state === JobState.BLOCKED);
   const started = running === 'spare started' ? waiting.filter(({ attempt }) => attempt > 0) : [];
   const gone = await takeWaiting(transaction, waiting.filter((job) => !started.includes(job)));

@@ -1,6 +1,6 @@
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { int2Array, int4Array, int8Array, uuidArray } from './binary.ts';
-import type { HotConnection, Row, Statement } from './hot_connection.ts';
+import type { Row, Statement } from './hot_connection.ts';
 import type { LentJobs } from './recent_jobs.ts';
 
 /** A lease to be cut: for one session, of one queue. */
@@ -65,9 +65,7 @@ export interface ClaimResult {
  * slots by range (rows × slots comparisons: 100 ms for 1,000 windows of one job); windows over rows that were numbered and
  * sorted by slot (twice the CPU time of this).
  */
-export const CLAIM: Statement = {
-  name: 'claim',
-  text: `
+const claimText = ({ limited }: { limited: boolean }): string => `
   with clock as materialized (select skiplease.now() as now),
   heap as materialized (
     select ord, count(*)::int4 as found, array_agg(tid) as tids, array_agg("position") as positions, array_agg(job_id) as job_ids,
@@ -77,7 +75,7 @@ export const CLAIM: Statement = {
         select w.ord, p.*, sum(p.bytes) over (partition by w.ord rows unbounded preceding) as running,
                (date_part('epoch', (select now from clock) - p.since) * 1000)::int8 as waited_ms
           from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[]) with ordinality as w (queue_id, jobs, level_first, level_last, ord)
-         cross join lateral (select 1 from skiplease.queue q where q.id = w.queue_id and not q.paused offset 0) unpaused
+         cross join lateral (select 1 from skiplease.queue q where q.id = w.queue_id and not q.paused${limited ? '' : ' and not q.limited'} offset 0) open
          cross join lateral (
            select r.* from generate_series(w.level_first, w.level_last) as g (i)
             cross join lateral (
@@ -110,12 +108,12 @@ export const CLAIM: Statement = {
     delete from skiplease.ready where ctid = any(array(select unnest(h.tids[s.first:s.last]) from slice s join heap h on h.ord = s.ord))
   ),
   granted as (
-    insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled, special)
+    insert into skiplease.lease (id, secret, queue_id, coordinator_id, session_id, granted_at, job_ids, attempts, priorities, settled, special${limited ? ', limited' : ''})
     select s.id, ($12::int8[])[s.slot], ($1::int4[])[s.ord], $13::uuid, ($14::uuid[])[s.slot], clock.now, h.job_ids[s.first:s.last],
            h.attempts[s.first:s.last], h.priorities[s.first:s.last], repeat('0', s.last - s.first + 1)::varbit,
-           coalesce(h.job_ids[s.first:s.last] && h.specials, false)
+           coalesce(h.job_ids[s.first:s.last] && h.specials, false)${limited ? ', true' : ''}
       from slice s join heap h on h.ord = s.ord cross join clock where s.id is not null
-  )
+  )${limited ? STARTED : ''}
   select s.slot, s.found, h.positions[s.last + 1:s.full_last], h.priorities[s.last + 1:s.full_last],
          s.id, h.job_ids[s.first:s.last], h.positions[s.first:s.last], h.attempts[s.first:s.last], h.priorities[s.first:s.last],
          h.bytes[s.first:s.last], h.waited_ms[s.first:s.last], h.specials, f.*
@@ -131,19 +129,33 @@ export const CLAIM: Statement = {
        cross join lateral (select type, payload, content_type, max_attempts, timeout_ms, headers from skiplease.job
                             where id = u.job_id and u."position" / ${POSITIONS_OF_A_DRAW} <> all($15::int8[]) offset 0) j
         left join lateral (select checkpoint from skiplease.progress p where p.job_id = u.job_id and u.again offset 0) k on true
-    ) f on true`,
-};
+    ) f on true`;
+
+/** Those of the jobs that owe the bucket of their key a token have started: 0006_gates.sql. */
+const STARTED = `,
+  started as (
+    update skiplease.gate_holder set started_at = (select now from clock)
+     where owes and kind = 3 and job_id = any(array(
+       select unnest(h.job_ids[s.first:s.last]) from slice s join heap h on h.ord = s.ord where s.id is not null and h.specials is not null))
+  )`;
+
+/** Takes nothing of a queue that is limited. */
+export const CLAIM: Statement = { name: 'claim', text: claimText({ limited: false }) };
+
+/** Takes what it is asked for: claim_limited.ts asks for no more than may start. Its leases count. */
+export const CLAIM_LIMITED: Statement = { name: 'claim_limited', text: claimText({ limited: true }) };
 
 /** Parameters of CLAIM. */
 export const CLAIM_PARAMETERS = 15;
 
-export async function claim(connection: HotConnection, coordinatorId: string, queues: ClaimQueue[], lent: LentJobs): Promise<ClaimResult> {
+/** `run`: one of the two statements, on a connection or in a transaction. */
+export async function claim(run: (values: unknown[]) => Promise<Row[]>, coordinatorId: string, queues: ClaimQueue[], lent: LentJobs): Promise<ClaimResult> {
   const levels = queues.flatMap((queue) => queue.levels);
   const slots = queues.flatMap((queue, index) => places(queue.slots).map((place) => ({ ord: index + 1, ...place })));
   const wanted = queues.map((queue) => queue.slots.reduce((sum, slot) => sum + slot.jobs, 0));
   const levelLast: number[] = [];
   queues.forEach((queue, index) => levelLast.push((levelLast[index - 1] ?? 0) + queue.levels.length));
-  const rows = await connection.run(CLAIM, [
+  const rows = await run([
     int4Array(queues.map(({ queueId }) => queueId)),
     int4Array(wanted),
     int4Array(queues.map((queue, index) => levelLast[index]! - queue.levels.length + 1)),

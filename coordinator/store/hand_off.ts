@@ -29,7 +29,7 @@ export interface HandOffCommit {
 
 /**
  * Submit straight into the leases of workers that wait (never in `ready`): decided in the same statement, queue by queue,
- * only where the queue is not paused and nothing claimable waits before.
+ * only where the queue is neither paused nor limited and nothing claimable waits before.
  *
  * The rows stand in this order: those of the slots, the other ready ones, the scheduled ones. An id that exists ends the
  * statement with unique_violation: so a repeated submit never makes a second holder.
@@ -48,7 +48,7 @@ const HAND_OFF: Statement = {
   ),
   open as materialized (
     select q.id from skiplease.queue q
-     where q.id = any($12::int4[]) and not q.paused and q.id not in (select queue_id from before)
+     where q.id = any($12::int4[]) and not q.paused and not q.limited and q.id not in (select queue_id from before)
   ),
   decision as materialized (select skiplease.now() as now, $16::int4 as handed, (select array_agg(id) from open) as open),
   inserted as (

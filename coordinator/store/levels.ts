@@ -1,4 +1,4 @@
-import type { HotConnection, Statement } from './hot_connection.ts';
+import type { HotConnection, Row, Statement } from './hot_connection.ts';
 
 /** A queue's priority where something waits. */
 export interface Level {
@@ -25,9 +25,10 @@ const SCAN: Statement = {
 
 /** Every level that has a waiting job, from zero: past all dead rows, so it is run seldom. */
 export async function scanLevels(connection: HotConnection): Promise<Level[]> {
-  return (await connection.run(SCAN, [])).map((row) => ({
-    queueId: Number(row[0]),
-    priority: Number(row[1]),
-    positionMin: BigInt(row[2]!),
-  }));
+  return levelsOf(await connection.run(SCAN, []));
+}
+
+/** Rows of queue, priority, position. */
+export function levelsOf(rows: Row[]): Level[] {
+  return rows.map((row) => ({ queueId: Number(row[0]), priority: Number(row[1]), positionMin: BigInt(row[2]!) }));
 }

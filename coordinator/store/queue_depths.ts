@@ -16,6 +16,12 @@ const depthRow = z.object({
   capped: z.boolean(),
   /** null: none is ready. */
   oldestReadyAgeMs: z.number().nullable(),
+  /** Of the blocked ones, by what they wait for. */
+  blockedByDependency: z.number(),
+  blockedBySerialKey: z.number(),
+  blockedByLimitKey: z.number(),
+  /** Of the queue's rate; null: it has none. */
+  tokens: z.number().nullable(),
   /** Some connected worker takes jobs of it. */
   served: z.boolean(),
 });
@@ -39,18 +45,24 @@ export async function queueDepths(pool: Queryable, queueIds: number[] | undefine
     )
     select q.id as "queueId", q.name as queue, r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled, b.jobs as blocked,
            t.capped or r.jobs >= ${DEPTH_MAX}::int or coalesce(h.jobs, 0) >= ${DEPTH_MAX}::int or b.jobs >= ${DEPTH_MAX}::int as capped,
+           b.dependency as "blockedByDependency", b.serial_key as "blockedBySerialKey", b.limit_key as "blockedByLimitKey", g.tokens,
            date_part('epoch', skiplease.now() - o.since) * 1000 as "oldestReadyAgeMs",
            exists (select 1 from skiplease.session s where q.name = any(s.queues)) as served
-      from (select id, name from skiplease.queue where ${wanted}) q
+      from (select id, name, rate_starts, rate_period_ms, rate_burst from skiplease.queue where ${wanted}) q
      cross join total t
      cross join lateral (
        select count(*)::int as jobs from (select 1 from skiplease.ready where queue_id = q.id limit ${DEPTH_MAX}::int) x) r
      cross join lateral (
-       select count(*)::int as jobs from (select 1 from skiplease.blocked where queue_id = q.id limit ${DEPTH_MAX}::int) x) b
+       select count(*)::int as jobs, (count(*) filter (where reason = 1))::int as dependency, (count(*) filter (where reason = 2))::int as serial_key,
+              (count(*) filter (where reason = 3))::int as limit_key
+         from (select reason from skiplease.blocked where queue_id = q.id limit ${DEPTH_MAX}::int) x) b
      cross join lateral (
        select min(f.since) as since from generate_series(0, 9) as g (priority)
         cross join lateral (select since from skiplease.ready where queue_id = q.id and priority = g.priority
                              order by "position" limit 1) f where r.jobs > 0) o
+      left join lateral (
+        select skiplease.bucket(tokens, tokens_at, skiplease.now(), q.rate_starts, q.rate_period_ms, q.rate_burst) as tokens
+          from skiplease.gate where queue_id = q.id and kind = 1 and key = '' and q.rate_starts is not null) g on true
       left join due d on d.queue_id = q.id
       left join held h on h.queue_id = q.id
      order by q.name`))];

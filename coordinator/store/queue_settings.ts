@@ -3,7 +3,7 @@ import type { QueueSettings } from '../types.ts';
 import { int4Array, textArray } from './binary.ts';
 import type { HotConnection, Row, Statement } from './hot_connection.ts';
 
-const COLUMNS = 'id, name, paused, lease_jobs_max, max_attempts, backoff_initial_ms, backoff_factor, backoff_max_ms, backoff_jitter';
+const COLUMNS = 'id, name, paused, lease_jobs_max, max_attempts, backoff_initial_ms, backoff_factor, backoff_max_ms, backoff_jitter, limited, key_rate_starts is not null';
 
 const CREATE: Statement = {
   name: 'create_queues',
@@ -64,5 +64,7 @@ function settings(row: Row): QueueSettings {
       maxMs: Number(row[7]),
       jitter: Number(row[8]),
     },
+    limited: row[9] === 't',
+    keyRate: row[10] === 't',
   };
 }

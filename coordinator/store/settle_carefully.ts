@@ -3,7 +3,7 @@ import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import type { JobOptions } from '../types.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray, varbitArray } from './binary.ts';
 import type { Statement, TransactionRun } from './hot_connection.ts';
-import type { Level } from './levels.ts';
+import { levelsOf, type Level } from './levels.ts';
 
 /** A lease as it stands under our lock. */
 export interface LockedLease {
@@ -167,7 +167,10 @@ export interface Decisions {
   returns: ReturnRow[];
 }
 
-/** Applies what was decided under the locks. Positions come from the sequence, so a returned job is never below a mark. */
+/**
+ * Applies what was decided under the locks. Positions come from the sequence, so a returned job is never below a mark. Special
+ * ones that are to be ready go there by comeBack.
+ */
 const WRITE: Statement = {
   name: 'write_decisions',
   text: `
@@ -201,9 +204,9 @@ const WRITE: Statement = {
       with ordinality as r (job_id, queue_id, bytes, priority, attempt, delay_ms, special, ordinal)
   ),
   waiting as (
-    insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again, special)
-    select (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + ordinal, job_id, clock.now, queue_id, bytes, priority, attempt, true, special
-      from back, clock where delay_ms = 0
+    insert into skiplease.ready ("position", job_id, since, queue_id, bytes, priority, attempt, again)
+    select (select nextval('skiplease.position')) * ${POSITIONS_OF_A_DRAW} + ordinal, job_id, clock.now, queue_id, bytes, priority, attempt, true
+      from back, clock where delay_ms = 0 and not special
     returning "position"
   ),
   timed as (
@@ -249,6 +252,30 @@ export async function writeDecisions(run: TransactionRun, decisions: Decisions):
   };
 }
 
+const LOCK_GATES: Statement = { name: 'lock_gates_of', text: 'select skiplease.lock_gates_of($1::uuid[])' };
+
+/** Before special jobs move, once their leases are locked: the gates that they hold or wait for. */
+export async function lockGates(run: TransactionRun, jobIds: string[]): Promise<void> {
+  await run(LOCK_GATES, [uuidArray(jobIds)]);
+}
+
+const COME_BACK: Statement = {
+  name: 'come_back',
+  text: `select queue_id, priority, "position" from skiplease.come_back($1::uuid[], $2::int4[], $3::int4[], $4::int2[], $5::int2[], $6::bool[])`,
+};
+
+/** Special jobs were given back just now, in this transaction: to their places, and others to where they leave room. Returns where jobs became ready. */
+export async function comeBack(run: TransactionRun, returns: ReturnRow[]): Promise<Level[]> {
+  return levelsOf(await run(COME_BACK, [
+    uuidArray(returns.map(({ jobId }) => jobId)),
+    int4Array(returns.map(({ queueId }) => queueId)),
+    int4Array(returns.map(({ bytes }) => bytes)),
+    int2Array(returns.map(({ priority }) => priority)),
+    int2Array(returns.map(({ attempt }) => attempt)),
+    returns.map(({ delayMs }) => delayMs > 0),
+  ]));
+}
+
 const AFTER_END: Statement = { name: 'after_end', text: `select queue_id, priority, "position" from skiplease.after_end($1::uuid[])` };
 
 /** What the end of special jobs set going. */
@@ -263,8 +290,5 @@ export interface AfterEnd {
 export async function afterEnd(run: TransactionRun, jobIds: string[]): Promise<AfterEnd> {
   const rows = await run(AFTER_END, [uuidArray(jobIds)]);
   const placed = rows.filter((row) => row[2] !== null);
-  return {
-    levels: placed.map((row) => ({ queueId: Number(row[0]), priority: Number(row[1]), positionMin: BigInt(row[2]!) })),
-    scheduled: placed.length < rows.length,
-  };
+  return { levels: levelsOf(placed), scheduled: placed.length < rows.length };
 }

@@ -2,8 +2,10 @@ import type { QueueSettings, Retention } from '../types.ts';
 import { SkipleaseError } from '../errors.ts';
 import { RETENTION } from '../limits.ts';
 import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } from './claim.ts';
+import { claimLimited, type LimitedClaim } from './claim_limited.ts';
 import * as coordinators from './coordinators.ts';
 import { resolveDependents, sweepDependencies, type Resolved, type Swept } from './dependents.ts';
+import { changedLimits, reviewLimits, sweepGates, type GateSweep } from './gates.ts';
 import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
 import { foldBatches, type Fold } from './fold_batches.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
@@ -20,8 +22,8 @@ import { Optimism } from './optimism.ts';
 import { RecentJobs } from './recent_jobs.ts';
 import { Retirement } from './retire.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
-import { afterEnd, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
-import { submitSpecialCaller } from './submit_special.ts';
+import { afterEnd, comeBack, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { forgetGates, lockCallersGates, submitSpecialCaller } from './submit_special.ts';
 import * as tick from './tick.ts';
 import { firstPosition, REFUSED, submit, submitOneCaller, submitRepeated, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
 
@@ -121,48 +123,47 @@ export class Store {
    * a lock takes no other with it.
    */
   submitEach(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
-    return this.#submitEach(this.#submit, 'submit_each', callers, submitOneCaller);
+    return this.#withPartitions(() => this.#submit.transaction('submit_each', (run) => this.#eachCaller(run, callers, submitOneCaller)));
   }
 
   /** Likewise for callers whose jobs have options, on a connection of their own: plain ones never wait for them. */
   submitSpecial(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
-    return this.#submitEach(this.#special, 'submit_special', callers, submitSpecialCaller);
+    return this.#withPartitions(() => this.#special.transaction('submit_special', async (run) => {
+      const gateIds = callers.length === 1 ? [] : await lockCallersGates(run, callers);
+      const results = await this.#eachCaller(run, callers, submitSpecialCaller);
+      await forgetGates(run, gateIds);
+      return results;
+    }));
   }
 
-  #submitEach(
-    connection: HotConnection, name: string, callers: SubmitRow[][], submitCaller: typeof submitOneCaller,
-  ): Promise<(CallerSubmit | { error: Error })[]> {
-    return this.#withPartitions(() =>
-      connection.transaction(name, async (run) => {
-        const results: (CallerSubmit | { error: Error })[] = [];
-        let locked: { error: Error; count: number } | undefined;
-        for (const rows of callers) {
-          if (locked?.count === LOCKED_CALLERS_MAX) {
-            results.push({ error: locked.error });
-            continue;
-          }
-          await run('savepoint caller');
-          try {
-            const result = await submitCaller(run, rows);
-            if (result.takenIds.length > 0) {
-              await run('rollback to savepoint caller');
-            }
-            await run('release savepoint caller');
-            results.push(result);
-          } catch (error) {
-            if ((isTransient(error) && !isLocked(error)) || isMissingPartition(error)) {
-              throw error;
-            }
-            await run('rollback to savepoint caller');
-            results.push({ error: error as Error });
-            if (isLocked(error)) {
-              locked = { error: error as Error, count: (locked?.count ?? 0) + 1 };
-            }
-          }
+  async #eachCaller(run: TransactionRun, callers: SubmitRow[][], submitCaller: typeof submitOneCaller): Promise<(CallerSubmit | { error: Error })[]> {
+    const results: (CallerSubmit | { error: Error })[] = [];
+    let locked: { error: Error; count: number } | undefined;
+    for (const rows of callers) {
+      if (locked?.count === LOCKED_CALLERS_MAX) {
+        results.push({ error: locked.error });
+        continue;
+      }
+      await run('savepoint caller');
+      try {
+        const result = await submitCaller(run, rows);
+        if (result.takenIds.length > 0) {
+          await run('rollback to savepoint caller');
         }
-        return results;
-      }),
-    );
+        await run('release savepoint caller');
+        results.push(result);
+      } catch (error) {
+        if ((isTransient(error) && !isLocked(error)) || isMissingPartition(error)) {
+          throw error;
+        }
+        await run('rollback to savepoint caller');
+        results.push({ error: error as Error });
+        if (isLocked(error)) {
+          locked = { error: error as Error, count: (locked?.count ?? 0) + 1 };
+        }
+      }
+    }
+    return results;
   }
 
   handOff(coordinatorId: string, rows: SubmitRow[], slots: HandOffSlot[], levels: LevelMark[]): Promise<HandOffCommit> {
@@ -170,7 +171,25 @@ export class Store {
   }
 
   claim(coordinatorId: string, queues: ClaimQueue[]): Promise<ClaimResult> {
-    return claim(this.#claim, coordinatorId, queues, this.#recent.lend());
+    return claim((values) => this.#claim.run(CLAIM, values), coordinatorId, queues, this.#recent.lend());
+  }
+
+  /** The same of queues with limits: no more than may start. */
+  claimLimited(coordinatorId: string, queues: ClaimQueue[]): Promise<LimitedClaim> {
+    const lent = this.#recent.lend();
+    return this.#claim.transaction('claim_limited', (run) => claimLimited(run, coordinatorId, queues, lent));
+  }
+
+  sweepGates(): Promise<GateSweep> {
+    return sweepGates(this.#special);
+  }
+
+  changedLimits(): Promise<number[]> {
+    return changedLimits(this.#special);
+  }
+
+  reviewLimits(queueId: number, placed: (levels: Level[]) => void): Promise<void> {
+    return reviewLimits(this.#special, queueId, placed);
   }
 
   settle(leases: LeaseSettle[], rows: SucceededRow[], finishedLeaseIds: bigint[]): Promise<Set<string> | undefined> {
@@ -195,9 +214,11 @@ export class Store {
   }
 
   lockLeases = lockLeases;
+  lockGates = lockGates;
   lookAtJobs = lookAtJobs;
   writeDecisions = writeDecisions;
   afterEnd = afterEnd;
+  comeBack = comeBack;
   lockExpired = coordinators.lockExpired;
 
   /** Jobs that are committed together with an outcome. Returns their lowest position in ready. An id that is taken by another job refuses both. */

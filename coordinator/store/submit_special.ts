@@ -1,5 +1,5 @@
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray } from './binary.ts';
-import type { Statement, TransactionRun } from './hot_connection.ts';
+import { isLocked, type Statement, type TransactionRun } from './hot_connection.ts';
 import { repeatsOf, type CallerSubmit, type SubmitRow } from './submit.ts';
 
 /** Jobs with options go in one by one, so to speak: inserted first, and then each to where its options say that it waits. */
@@ -32,6 +32,48 @@ export async function submitSpecialCaller(run: TransactionRun, rows: SubmitRow[]
   const repeats = await repeatsOf(run, rows, new Set(insertedIds));
   const [row] = await run(ENTER, [uuidArray(insertedIds)]);
   return { positionMin: row![0] === null ? null : BigInt(row![0]!), ...repeats };
+}
+
+const LOCK_GATES: Statement = { name: 'lock_gates', text: 'select skiplease.lock_gates($1::int2, $2::int4[], $3::text[], null)' };
+const FORGET_GATES: Statement = { name: 'forget_gates', text: 'select skiplease.forget_gates($1::int8[])' };
+/** Of gates, as in blocked.reason. */
+const SERIAL_KEY = 2;
+const LIMIT_KEY = 3;
+
+/**
+ * Callers of one transaction would lock their gates one caller after the other, and two such transactions could wait for each
+ * other: so all are locked before, in the order that all keep. Returns those gates; none where somebody holds one for too
+ * long, who is then met by the callers that need it.
+ */
+export async function lockCallersGates(run: TransactionRun, callers: SubmitRow[][]): Promise<string[]> {
+  const rows = callers.flat().filter(({ job }) => job.runAtMs === null && job.options?.after === undefined);
+  await run('savepoint gates');
+  try {
+    const serial = await lockGates(run, SERIAL_KEY, rows, ({ job }) => job.options?.serialKey);
+    return [...serial, ...(await lockGates(run, LIMIT_KEY, rows, ({ job }) => job.options?.limitKey))];
+  } catch (error) {
+    if (!isLocked(error)) {
+      throw error;
+    }
+    await run('rollback to savepoint gates');
+    return [];
+  }
+}
+
+async function lockGates(run: TransactionRun, kind: number, rows: SubmitRow[], keyOf: (row: SubmitRow) => string | undefined): Promise<string[]> {
+  const keyed = rows.filter((row) => keyOf(row) !== undefined);
+  if (keyed.length === 0) {
+    return [];
+  }
+  const [row] = await run(LOCK_GATES, [kind, int4Array(keyed.map(({ queueId }) => queueId)), textArray(keyed.map((item) => keyOf(item)!))]);
+  return row![0]!.slice(1, -1).split(',');
+}
+
+/** Those of the locked gates that nobody came to after all: refused callers, and repeats. */
+export async function forgetGates(run: TransactionRun, gateIds: string[]): Promise<void> {
+  if (gateIds.length > 0) {
+    await run(FORGET_GATES, [int8Array(gateIds.map(BigInt))]);
+  }
 }
 
 function parameters(rows: SubmitRow[]): unknown[] {

@@ -51,7 +51,7 @@ async function holding(engine: TestEngine, count: number, fields: { maxAttempts?
 /** What settles, expires and gives back for a coordinator. */
 function menderOf({ store }: TestEngine): Mender {
   return new Mender({
-    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 30_000, returned: () => {}, ended: () => {},
+    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 30_000, returned: () => {}, ended: () => {}, roomIn: () => {},
   });
 }
 

@@ -39,7 +39,7 @@ test.before(async () => {
   applications = new pg.Pool({ connectionString: world.url, max: 4 });
   engines = await Promise.all([1, 2].map(() => startEngine(world.url, { leaseTtlMs: 60_000, tickMs: 200 })));
   menders = engines.map(({ store }) => new Mender({
-    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000, returned: () => {}, ended: () => {},
+    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000, returned: () => {}, ended: () => {}, roomIn: () => {},
   }));
 });
 
