@@ -27,17 +27,17 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from skiplease.v1 import job_pb2 as skiplease_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eskiplease/v1/job_service.proto\x12\x0cskiplease.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16skiplease/v1/job.proto\"6\n\x10SubmitJobRequest\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.skiplease.v1.JobSpec\"5\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xisting\x18\x02 \x01(\x08\"8\n\x11SubmitJobsRequest\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.skiplease.v1.JobSpec\"?\n\x12SubmitJobsResponse\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x18\n\x10\x65xisting_job_ids\x18\x02 \x03(\t\"M\n\x17StreamSubmitJobsRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12#\n\x04jobs\x18\x02 \x03(\x0b\x32\x15.skiplease.v1.JobSpec\"w\n\x18StreamSubmitJobsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12\x0f\n\x07job_ids\x18\x02 \x03(\t\x12\x18\n\x10\x65xisting_job_ids\x18\x03 \x03(\t\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x0eGetJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.skiplease.v1.Job\"\xe2\x01\n\x0fListJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.skiplease.v1.JobState\x12\x30\n\x0c\x63reated_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.skiplease.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"2\n\x10WatchJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.skiplease.v1.Job\"4\n\x11\x43\x61ncelJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"D\n\x12\x43\x61ncelJobsResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.skiplease.v1.CancelJobResult\"O\n\x0f\x43\x61ncelJobResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.skiplease.v1.CancelOutcome\"#\n\x10RetryJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"B\n\x11RetryJobsResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.skiplease.v1.RetryJobResult\"h\n\x0eRetryJobResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12+\n\x07outcome\x18\x02 \x01(\x0e\x32\x1a.skiplease.v1.RetryOutcome\x12\x19\n\x11retried_as_job_id\x18\x03 \x01(\t*\x8d\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_CANCELLED\x10\x01\x12 \n\x1c\x43\x41NCEL_OUTCOME_ALREADY_FINAL\x10\x02\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_NOT_FOUND\x10\x03*\xa6\x01\n\x0cRetryOutcome\x12\x1d\n\x19RETRY_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15RETRY_OUTCOME_RETRIED\x10\x01\x12!\n\x1dRETRY_OUTCOME_ALREADY_RETRIED\x10\x02\x12\x1c\n\x18RETRY_OUTCOME_NOT_FAILED\x10\x03\x12\x1b\n\x17RETRY_OUTCOME_NOT_FOUND\x10\x04\x32\x8e\x05\n\nJobService\x12L\n\tSubmitJob\x12\x1e.skiplease.v1.SubmitJobRequest\x1a\x1f.skiplease.v1.SubmitJobResponse\x12O\n\nSubmitJobs\x12\x1f.skiplease.v1.SubmitJobsRequest\x1a .skiplease.v1.SubmitJobsResponse\x12\x65\n\x10StreamSubmitJobs\x12%.skiplease.v1.StreamSubmitJobsRequest\x1a&.skiplease.v1.StreamSubmitJobsResponse(\x01\x30\x01\x12\x43\n\x06GetJob\x12\x1b.skiplease.v1.GetJobRequest\x1a\x1c.skiplease.v1.GetJobResponse\x12I\n\x08ListJobs\x12\x1d.skiplease.v1.ListJobsRequest\x1a\x1e.skiplease.v1.ListJobsResponse\x12K\n\x08WatchJob\x12\x1d.skiplease.v1.WatchJobRequest\x1a\x1e.skiplease.v1.WatchJobResponse0\x01\x12O\n\nCancelJobs\x12\x1f.skiplease.v1.CancelJobsRequest\x1a .skiplease.v1.CancelJobsResponse\x12L\n\tRetryJobs\x12\x1e.skiplease.v1.RetryJobsRequest\x1a\x1f.skiplease.v1.RetryJobsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eskiplease/v1/job_service.proto\x12\x0cskiplease.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16skiplease/v1/job.proto\"6\n\x10SubmitJobRequest\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.skiplease.v1.JobSpec\"5\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xisting\x18\x02 \x01(\x08\"8\n\x11SubmitJobsRequest\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.skiplease.v1.JobSpec\"?\n\x12SubmitJobsResponse\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x18\n\x10\x65xisting_job_ids\x18\x02 \x03(\t\"M\n\x17StreamSubmitJobsRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12#\n\x04jobs\x18\x02 \x03(\x0b\x32\x15.skiplease.v1.JobSpec\"w\n\x18StreamSubmitJobsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12\x0f\n\x07job_ids\x18\x02 \x03(\t\x12\x18\n\x10\x65xisting_job_ids\x18\x03 \x03(\t\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x0eGetJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.skiplease.v1.Job\"\x88\x02\n\x0fListJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.skiplease.v1.JobState\x12\x30\n\x0c\x63reated_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x12\n\nerror_code\x18\x08 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\t \x01(\t\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.skiplease.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"2\n\x10WatchJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.skiplease.v1.Job\"]\n\x11\x43\x61ncelJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.skiplease.v1.JobFilter\"\xb4\x01\n\tJobFilter\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x30\n\x0c\x63reated_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nerror_code\x18\x06 \x01(\t\"\\\n\x12\x43\x61ncelJobsResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.skiplease.v1.CancelJobResult\x12\x16\n\x0ejobs_cancelled\x18\x02 \x01(\x03\"O\n\x0f\x43\x61ncelJobResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.skiplease.v1.CancelOutcome\"\x8d\x01\n\x10RetryJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.skiplease.v1.JobFilter\x12\x10\n\x08jobs_max\x18\x03 \x01(\x03\x12\x17\n\x0fjobs_per_second\x18\x04 \x01(\x01\x12\x14\n\x0cmax_attempts\x18\x05 \x01(\x05\"X\n\x11RetryJobsResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.skiplease.v1.RetryJobResult\x12\x14\n\x0cjobs_retried\x18\x02 \x01(\x03\"h\n\x0eRetryJobResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12+\n\x07outcome\x18\x02 \x01(\x0e\x32\x1a.skiplease.v1.RetryOutcome\x12\x19\n\x11retried_as_job_id\x18\x03 \x01(\t*\x8d\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_CANCELLED\x10\x01\x12 \n\x1c\x43\x41NCEL_OUTCOME_ALREADY_FINAL\x10\x02\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_NOT_FOUND\x10\x03*\xa6\x01\n\x0cRetryOutcome\x12\x1d\n\x19RETRY_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15RETRY_OUTCOME_RETRIED\x10\x01\x12!\n\x1dRETRY_OUTCOME_ALREADY_RETRIED\x10\x02\x12\x1c\n\x18RETRY_OUTCOME_NOT_FAILED\x10\x03\x12\x1b\n\x17RETRY_OUTCOME_NOT_FOUND\x10\x04\x32\x8e\x05\n\nJobService\x12L\n\tSubmitJob\x12\x1e.skiplease.v1.SubmitJobRequest\x1a\x1f.skiplease.v1.SubmitJobResponse\x12O\n\nSubmitJobs\x12\x1f.skiplease.v1.SubmitJobsRequest\x1a .skiplease.v1.SubmitJobsResponse\x12\x65\n\x10StreamSubmitJobs\x12%.skiplease.v1.StreamSubmitJobsRequest\x1a&.skiplease.v1.StreamSubmitJobsResponse(\x01\x30\x01\x12\x43\n\x06GetJob\x12\x1b.skiplease.v1.GetJobRequest\x1a\x1c.skiplease.v1.GetJobResponse\x12I\n\x08ListJobs\x12\x1d.skiplease.v1.ListJobsRequest\x1a\x1e.skiplease.v1.ListJobsResponse\x12K\n\x08WatchJob\x12\x1d.skiplease.v1.WatchJobRequest\x1a\x1e.skiplease.v1.WatchJobResponse0\x01\x12O\n\nCancelJobs\x12\x1f.skiplease.v1.CancelJobsRequest\x1a .skiplease.v1.CancelJobsResponse\x12L\n\tRetryJobs\x12\x1e.skiplease.v1.RetryJobsRequest\x1a\x1f.skiplease.v1.RetryJobsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'skiplease.v1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CANCELOUTCOME']._serialized_start=1458
-  _globals['_CANCELOUTCOME']._serialized_end=1599
-  _globals['_RETRYOUTCOME']._serialized_start=1602
-  _globals['_RETRYOUTCOME']._serialized_end=1768
+  _globals['_CANCELOUTCOME']._serialized_start=1873
+  _globals['_CANCELOUTCOME']._serialized_end=2014
+  _globals['_RETRYOUTCOME']._serialized_start=2017
+  _globals['_RETRYOUTCOME']._serialized_end=2183
   _globals['_SUBMITJOBREQUEST']._serialized_start=130
   _globals['_SUBMITJOBREQUEST']._serialized_end=184
   _globals['_SUBMITJOBRESPONSE']._serialized_start=186
@@ -55,25 +55,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETJOBRESPONSE']._serialized_start=597
   _globals['_GETJOBRESPONSE']._serialized_end=645
   _globals['_LISTJOBSREQUEST']._serialized_start=648
-  _globals['_LISTJOBSREQUEST']._serialized_end=874
-  _globals['_LISTJOBSRESPONSE']._serialized_start=876
-  _globals['_LISTJOBSRESPONSE']._serialized_end=952
-  _globals['_WATCHJOBREQUEST']._serialized_start=954
-  _globals['_WATCHJOBREQUEST']._serialized_end=987
-  _globals['_WATCHJOBRESPONSE']._serialized_start=989
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1039
-  _globals['_CANCELJOBSREQUEST']._serialized_start=1041
-  _globals['_CANCELJOBSREQUEST']._serialized_end=1093
-  _globals['_CANCELJOBSRESPONSE']._serialized_start=1095
-  _globals['_CANCELJOBSRESPONSE']._serialized_end=1163
-  _globals['_CANCELJOBRESULT']._serialized_start=1165
-  _globals['_CANCELJOBRESULT']._serialized_end=1244
-  _globals['_RETRYJOBSREQUEST']._serialized_start=1246
-  _globals['_RETRYJOBSREQUEST']._serialized_end=1281
-  _globals['_RETRYJOBSRESPONSE']._serialized_start=1283
-  _globals['_RETRYJOBSRESPONSE']._serialized_end=1349
-  _globals['_RETRYJOBRESULT']._serialized_start=1351
-  _globals['_RETRYJOBRESULT']._serialized_end=1455
-  _globals['_JOBSERVICE']._serialized_start=1771
-  _globals['_JOBSERVICE']._serialized_end=2425
+  _globals['_LISTJOBSREQUEST']._serialized_end=912
+  _globals['_LISTJOBSRESPONSE']._serialized_start=914
+  _globals['_LISTJOBSRESPONSE']._serialized_end=990
+  _globals['_WATCHJOBREQUEST']._serialized_start=992
+  _globals['_WATCHJOBREQUEST']._serialized_end=1025
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1027
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1077
+  _globals['_CANCELJOBSREQUEST']._serialized_start=1079
+  _globals['_CANCELJOBSREQUEST']._serialized_end=1172
+  _globals['_JOBFILTER']._serialized_start=1175
+  _globals['_JOBFILTER']._serialized_end=1355
+  _globals['_CANCELJOBSRESPONSE']._serialized_start=1357
+  _globals['_CANCELJOBSRESPONSE']._serialized_end=1449
+  _globals['_CANCELJOBRESULT']._serialized_start=1451
+  _globals['_CANCELJOBRESULT']._serialized_end=1530
+  _globals['_RETRYJOBSREQUEST']._serialized_start=1533
+  _globals['_RETRYJOBSREQUEST']._serialized_end=1674
+  _globals['_RETRYJOBSRESPONSE']._serialized_start=1676
+  _globals['_RETRYJOBSRESPONSE']._serialized_end=1764
+  _globals['_RETRYJOBRESULT']._serialized_start=1766
+  _globals['_RETRYJOBRESULT']._serialized_end=1870
+  _globals['_JOBSERVICE']._serialized_start=2186
+  _globals['_JOBSERVICE']._serialized_end=2840
 # @@protoc_insertion_point(module_scope)

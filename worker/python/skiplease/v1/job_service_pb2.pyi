@@ -97,7 +97,7 @@ class GetJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
-    __slots__ = ("queue", "type", "state", "created_from", "created_before", "page_size", "page_token")
+    __slots__ = ("queue", "type", "state", "created_from", "created_before", "page_size", "page_token", "error_code", "batch_id")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,8 @@ class ListJobsRequest(_message.Message):
     CREATED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
     queue: str
     type: str
     state: _job_pb2.JobState
@@ -112,7 +114,9 @@ class ListJobsRequest(_message.Message):
     created_before: _timestamp_pb2.Timestamp
     page_size: int
     page_token: str
-    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[_job_pb2.JobState, str]] = ..., created_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    error_code: str
+    batch_id: str
+    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[_job_pb2.JobState, str]] = ..., created_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., error_code: _Optional[str] = ..., batch_id: _Optional[str] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
     __slots__ = ("jobs", "next_page_token")
@@ -135,18 +139,38 @@ class WatchJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class CancelJobsRequest(_message.Message):
-    __slots__ = ("job_ids", "reason")
+    __slots__ = ("job_ids", "reason", "filter")
     JOB_IDS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     job_ids: _containers.RepeatedScalarFieldContainer[str]
     reason: str
-    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    filter: JobFilter
+    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., filter: _Optional[_Union[JobFilter, _Mapping]] = ...) -> None: ...
+
+class JobFilter(_message.Message):
+    __slots__ = ("queue", "type", "batch_id", "created_from", "created_before", "error_code")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FROM_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    type: str
+    batch_id: str
+    created_from: _timestamp_pb2.Timestamp
+    created_before: _timestamp_pb2.Timestamp
+    error_code: str
+    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ..., batch_id: _Optional[str] = ..., created_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error_code: _Optional[str] = ...) -> None: ...
 
 class CancelJobsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "jobs_cancelled")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_CANCELLED_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[CancelJobResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[CancelJobResult, _Mapping]]] = ...) -> None: ...
+    jobs_cancelled: int
+    def __init__(self, results: _Optional[_Iterable[_Union[CancelJobResult, _Mapping]]] = ..., jobs_cancelled: _Optional[int] = ...) -> None: ...
 
 class CancelJobResult(_message.Message):
     __slots__ = ("job_id", "outcome")
@@ -157,16 +181,26 @@ class CancelJobResult(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., outcome: _Optional[_Union[CancelOutcome, str]] = ...) -> None: ...
 
 class RetryJobsRequest(_message.Message):
-    __slots__ = ("job_ids",)
+    __slots__ = ("job_ids", "filter", "jobs_max", "jobs_per_second", "max_attempts")
     JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    JOBS_MAX_FIELD_NUMBER: _ClassVar[int]
+    JOBS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     job_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, job_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    filter: JobFilter
+    jobs_max: int
+    jobs_per_second: float
+    max_attempts: int
+    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[JobFilter, _Mapping]] = ..., jobs_max: _Optional[int] = ..., jobs_per_second: _Optional[float] = ..., max_attempts: _Optional[int] = ...) -> None: ...
 
 class RetryJobsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "jobs_retried")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_RETRIED_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[RetryJobResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[RetryJobResult, _Mapping]]] = ...) -> None: ...
+    jobs_retried: int
+    def __init__(self, results: _Optional[_Iterable[_Union[RetryJobResult, _Mapping]]] = ..., jobs_retried: _Optional[int] = ...) -> None: ...
 
 class RetryJobResult(_message.Message):
     __slots__ = ("job_id", "outcome", "retried_as_job_id")

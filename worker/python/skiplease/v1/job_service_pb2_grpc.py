@@ -136,7 +136,8 @@ class JobServiceServicer:
 
     def CancelJobs(self, request, context):
         """A waiting job ends at once. A running one is CANCELLED in the database at once, its worker is told, and a later
-        report of it gets the receipt CANCELLED.
+        report of it gets the receipt CANCELLED. With a filter: all that match and are not final, a thousand in each commit; what
+        is cancelled stays so when the call breaks off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +145,9 @@ class JobServiceServicer:
 
     def RetryJobs(self, request, context):
         """Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
-        returns the first one.
+        returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
+        batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+        commit; what is re-driven stays so when the call breaks off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

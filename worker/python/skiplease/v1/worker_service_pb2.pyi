@@ -26,6 +26,7 @@ class CancelReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CANCEL_REASON_UNSPECIFIED: _ClassVar[CancelReason]
     CANCEL_REASON_JOB_CANCELLED: _ClassVar[CancelReason]
     CANCEL_REASON_LEASE_LOST: _ClassVar[CancelReason]
+    CANCEL_REASON_TIMED_OUT: _ClassVar[CancelReason]
 RECEIPT_STATUS_UNSPECIFIED: ReceiptStatus
 RECEIPT_STATUS_ACCEPTED: ReceiptStatus
 RECEIPT_STATUS_DUPLICATE: ReceiptStatus
@@ -35,6 +36,7 @@ RECEIPT_STATUS_INVALID: ReceiptStatus
 CANCEL_REASON_UNSPECIFIED: CancelReason
 CANCEL_REASON_JOB_CANCELLED: CancelReason
 CANCEL_REASON_LEASE_LOST: CancelReason
+CANCEL_REASON_TIMED_OUT: CancelReason
 
 class LeaseRequest(_message.Message):
     __slots__ = ("hello", "window", "report", "heartbeat", "progress")
