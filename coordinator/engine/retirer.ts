@@ -4,7 +4,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { Retirement } from '../store/retire.ts';
 import type { Store } from '../store/store.ts';
 
-/** The first look soon after the start, for what a coordinator before this one may have left. */
+/** The first look soon after the start: where coordinators do not live long, it is still done. */
 const FIRST_LOOK_MS = 60_000;
 const LOOK_MS = 600_000;
 /** A lock that is not to be had is asked for again after so long, at first and at last. */
@@ -25,8 +25,6 @@ export class Retirer {
   readonly #stop = new AbortController();
   #dueMs: number;
   #running: Promise<void> | undefined;
-  /** A coordinator that is gone may have dropped partitions and not come to the rest. */
-  #forgotten = false;
 
   constructor(deps: { store: Store; metrics: Metrics; clock: Clock; databaseNowMs: () => number }) {
     this.#store = deps.store;
@@ -46,21 +44,17 @@ export class Retirer {
     }
   }
 
-  /** One look, and what follows from it. Never rejects: what failed is tried again at the next look. */
+  /** Drops all that is old enough. Never rejects: what failed is tried again at the next look. */
   async run(): Promise<void> {
-    let retirement: Retirement | undefined;
     try {
-      retirement = await this.#store.retire();
-      if (retirement !== undefined) {
-        await this.#retire(retirement);
+      while (await this.#look()) {
+        // There may be more than are dropped at once.
       }
     } catch (error) {
       if (!this.#stop.signal.aborted) {
         this.#metrics.error('RETENTION_FAILED');
-        this.#store.log.warn({ event: 'retention_failed', err: error }, 'Old partitions could not be dropped: tried again later');
+        this.#store.log.warn({ event: 'retention_failed', err: error }, 'old partitions could not be dropped; it is tried again');
       }
-    } finally {
-      await retirement?.close();
     }
   }
 
@@ -70,23 +64,36 @@ export class Retirer {
     await this.#running;
   }
 
-  async #retire(retirement: Retirement): Promise<void> {
-    const { expired } = retirement;
-    this.#metrics.oldestPartition(() => (this.#databaseNowMs() - retirement.oldestMs) / 1_000);
-    if (expired.length > 0) {
-      await this.#whenUnlocked(() => retirement.prepare());
-      const jobs = await this.#carryOver(retirement);
-      const { before, after } = await retirement.sizes();
-      await this.#whenUnlocked(() => retirement.swap());
-      this.#forgotten = false;
-      this.#metrics.partitionsDropped(expired.length, jobs);
-      this.#store.log.info({ event: 'partitions_dropped', partitions: expired, jobs_carried_over: jobs, bytes_returned: before - after },
-        'old jobs are forgotten');
+  /** True: it dropped some. */
+  async #look(): Promise<boolean> {
+    const retirement = await this.#store.retire();
+    if (retirement === undefined) {
+      return false;
     }
-    while (!this.#forgotten) {
-      const { result: more } = await this.#step(() => retirement.forget());
-      this.#forgotten = !more;
+    try {
+      this.#metrics.oldestPartition(() => (this.#databaseNowMs() - retirement.oldestMs) / 1_000);
+      if (retirement.expired.length === 0) {
+        return false;
+      }
+      await this.#exchange(retirement);
+      // Should this not come to its end, the next time does it.
+      while ((await this.#step(() => retirement.forget())).result) {
+        // One statement at a time.
+      }
+      return true;
+    } finally {
+      await retirement.close();
     }
+  }
+
+  async #exchange(retirement: Retirement): Promise<void> {
+    await this.#whenUnlocked(() => retirement.prepare());
+    const jobs = await this.#carryOver(retirement);
+    const { before, after } = await retirement.sizes();
+    await this.#whenUnlocked(() => retirement.swap());
+    const partitions = retirement.expired;
+    this.#metrics.partitionsDropped(partitions.length, jobs);
+    this.#store.log.info({ event: 'partitions_dropped', partitions, jobs_carried_over: jobs, bytes_returned: before - after }, 'old jobs are forgotten');
   }
 
   /** Returns how many jobs stay. */

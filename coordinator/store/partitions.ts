@@ -60,10 +60,10 @@ export async function ensurePartitions(client: pg.ClientBase, retentionDays = RE
       // Read anew each time: another coordinator may be at it.
       const end = (await listPartitions(client)).findLast((partition) => partition.table === table)?.toMs;
       if (end === undefined) {
-        await attach(client, table, `${table}_before_${dayName(today)}`, 'minvalue', bound(today));
+        await attach(client, table, `${table}_before_${dayName(today)}`, 'minvalue', `'${idFloor(today)}'`);
       } else if (end <= nowMs + AHEAD * widthMs) {
         // After a long pause: one wide partition up to today, rather than one for each day nobody was here.
-        await attach(client, table, `${table}_${dayName(end)}`, bound(end), bound(Math.max(end + widthMs, today)));
+        await attach(client, table, `${table}_${dayName(end)}`, `'${idFloor(end)}'`, `'${idFloor(Math.max(end + widthMs, today))}'`);
       } else {
         break;
       }
@@ -89,10 +89,10 @@ async function attach(client: pg.ClientBase, table: string, name: string, from: 
   }
 }
 
-/** The smallest id of a moment, as SQL has it. */
-export function bound(ms: number): string {
+/** The smallest id of a moment. */
+export function idFloor(ms: number): string {
   const hex = ms.toString(16).padStart(12, '0');
-  return `'${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000'`;
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
 }
 
 /** The day that a partition begins, or for the lowest one ends, as its name has it. */

@@ -2,9 +2,9 @@ import type pg from 'pg';
 import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Retention } from '../types.ts';
 import { connectHot } from './connection.ts';
-import { FORGET, FORGET_ROWS_MAX } from './forget.ts';
+import { FORGET } from './forget.ts';
 import { isLocked, sqlState } from './hot_connection.ts';
-import { bound, databaseNowMs, dayMs, dayName, listPartitions, PARTITIONED_TABLES } from './partitions.ts';
+import { databaseNowMs, dayMs, dayName, idFloor, listPartitions, PARTITIONED_TABLES } from './partitions.ts';
 import type { Partition, PartitionedTable } from './partitions.ts';
 
 /** Any constant of ours: one coordinator at a time retires partitions. */
@@ -19,6 +19,8 @@ export const LOCK_WAIT_MS_MAX = 100;
  */
 const LATE_MS = 3_600_000;
 
+/** Partitions that are dropped by one swap, beside the lowest: it has little time. */
+const PARTITIONS_AT_ONCE = 3;
 const DAY_MS = 24 * 3_600_000;
 const UUID_MIN = '00000000-0000-0000-0000-000000000000';
 const QUERY_CANCELED = '57014';
@@ -62,6 +64,9 @@ export class Retirement {
   /** Where the new lowest partition ends. */
   readonly #endMs: number;
   #walkedTo = UUID_MIN;
+  /** Statements of FORGET that are done, and how far the next one is. */
+  #forgotten = 0;
+  #forgottenTo = UUID_MIN;
 
   private constructor(client: pg.Client, retention: Retention, partitions: Partition[], endMs: number) {
     this.#client = client;
@@ -95,19 +100,18 @@ export class Retirement {
     await this.#client.end().catch(() => {});
   }
 
-  /** The partitions of `job` that are old enough to go, without the lowest one. */
+  /** The partitions of `job` that are old enough to go now, without the lowest one. */
   get expired(): string[] {
     return this.#old('job').filter(({ fromMs }) => fromMs !== null).map(({ name }) => name);
   }
 
   /** False: somebody writes to an old partition in a transaction that stays open. */
   async prepare(): Promise<boolean> {
-    const end = bound(this.#endMs);
     const make = PARTITIONED_TABLES.map((table) => `
       drop table if exists skiplease.${this.#lowest(table)};
       create table skiplease.${this.#lowest(table)} (like skiplease.${table} including all,
         -- What ATTACH would otherwise read the whole table for.
-        constraint below check (${table === 'job' ? 'id' : 'job_id'} < ${end}));`);
+        constraint below check (${table === 'job' ? 'id' : 'job_id'} < '${idFloor(this.#endMs)}'));`);
     const follow = PARTITIONED_TABLES.flatMap((table) => this.#old(table).map(({ name }) => `
       create or replace trigger carry_over after insert on skiplease.${name}
         for each row execute function skiplease.carry_over('${this.#lowest(table)}');`));
@@ -132,7 +136,7 @@ export class Retirement {
     const { days, failedDays } = this.#retention;
     const { rows } = await this.#client.query<{ walkedTo: string | null; jobs: number }>(`
       with walked as materialized (
-        select id from skiplease.job where id > $1 and id < ${bound(this.#endMs)} order by id limit $2
+        select id from skiplease.job where id > $1 and id < '${idFloor(this.#endMs)}' order by id limit $2
       ),
       kept as materialized (
         select w.id from (select skiplease.now() as now) c cross join walked w
@@ -172,7 +176,7 @@ export class Retirement {
   async swap(): Promise<boolean> {
     const swaps = PARTITIONED_TABLES.map((table) => `
       drop table ${this.#old(table).map(({ name }) => `skiplease.${name}`).join(', ')};
-      alter table skiplease.${table} attach partition skiplease.${this.#lowest(table)} for values from (minvalue) to (${bound(this.#endMs)});`);
+      alter table skiplease.${table} attach partition skiplease.${this.#lowest(table)} for values from (minvalue) to ('${idFloor(this.#endMs)}');`);
     const swapped = await this.#briefly(`
       lock table only skiplease.job, only skiplease.outcome, only skiplease.attempt in access exclusive mode; ${swaps.join('')}`);
     this.oldestMs = swapped ? this.#endMs : this.oldestMs;
@@ -181,12 +185,14 @@ export class Retirement {
 
   /** Deletes some of what else belongs to jobs that are no more; false: nothing is left. */
   async forget(): Promise<boolean> {
-    let more = false;
-    for (const text of FORGET) {
-      const { rowCount } = await this.#client.query(text, [bound(this.#endMs).slice(1, -1)]);
-      more ||= rowCount === FORGET_ROWS_MAX;
+    const text = FORGET[this.#forgotten];
+    if (text === undefined) {
+      return false;
     }
-    return more;
+    const { rows } = await this.#client.query<{ id: string }>(text, [this.#forgottenTo, idFloor(this.#endMs)]);
+    this.#forgotten += rows.length === 0 ? 1 : 0;
+    this.#forgottenTo = rows[0]?.id ?? UUID_MIN;
+    return true;
   }
 
   #old(table: PartitionedTable): Partition[] {
@@ -221,12 +227,12 @@ export class Retirement {
   }
 }
 
-/** The youngest moment up to `ms` at which a partition of every table ends; else where the lowest ends. */
+/** The youngest moment up to `ms` at which a partition of every table ends, a few partitions on at most; else where the lowest ends. */
 function commonEndMs(partitions: Partition[], ms: number): number {
   const ends = (of: PartitionedTable) => partitions.filter(({ table }) => table === of).map(({ toMs }) => toMs);
   const others = PARTITIONED_TABLES.map((table) => new Set(ends(table)));
   const jobs = ends('job');
-  return jobs.findLast((end) => end <= ms && others.every((each) => each.has(end))) ?? jobs[0]!;
+  return jobs.slice(0, 1 + PARTITIONS_AT_ONCE).findLast((end) => end <= ms && others.every((each) => each.has(end))) ?? jobs[0]!;
 }
 
 /** Where the lowest partition is to end that an interrupted retirement has begun to fill. Triggers write to it. */

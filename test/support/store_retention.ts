@@ -3,6 +3,7 @@ import { systemClock } from '../../coordinator/clock.ts';
 import { Retirer } from '../../coordinator/engine/retirer.ts';
 import { createMetrics } from '../../coordinator/observe/metrics.ts';
 import { listPartitions, type Partition } from '../../coordinator/store/partitions.ts';
+import type { Retirement } from '../../coordinator/store/retire.ts';
 import { Store } from '../../coordinator/store/store.ts';
 import type { Retention } from '../../coordinator/types.ts';
 import { keepLog, type KeptLog, type StoreWorld } from './store_world.ts';
@@ -45,6 +46,16 @@ export function startRetirer(databaseUrl: string, retention: Retention): TestRet
       await store.close();
     },
   };
+}
+
+/** Until it has looked at all. Returns how many stay. */
+export async function carryOverAll(retirement: Retirement): Promise<number> {
+  let jobs = 0;
+  for (;;) {
+    const step = await retirement.carryOver(7);
+    jobs += step!.jobs;
+    if (step!.done) return jobs;
+  }
 }
 
 export async function partitionsOf(world: StoreWorld, table = 'job'): Promise<Partition[]> {

@@ -69,6 +69,11 @@ export class StoreWorld {
     return new StoreWorld(await createTestDatabase());
   }
 
+  /** On a migrated database that somebody else drops. */
+  static on(url: string): StoreWorld {
+    return new StoreWorld({ url, name: new URL(url).pathname.slice(1), drop: async () => {} });
+  }
+
   get url(): string {
     return this.database.url;
   }
