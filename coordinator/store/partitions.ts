@@ -36,6 +36,8 @@ export async function listPartitions(client: pg.ClientBase): Promise<Partition[]
        join pg_catalog.pg_class p on p.oid = i.inhparent
       cross join lateral (select c.relname as name, pg_get_expr(c.relpartbound, c.oid) as bound from pg_catalog.pg_class c where c.oid = i.inhrelid) b
       where i.inhparent = any(array['skiplease.job', 'skiplease.outcome', 'skiplease.attempt']::regclass[])
+        -- One that is dropped at this very moment has none.
+        and b.bound is not null
       order by to_ms`,
   );
   return rows.map(({ table, name, from_ms: fromMs, to_ms: toMs }) => ({ table, name, fromMs, toMs }));

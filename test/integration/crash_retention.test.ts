@@ -46,7 +46,7 @@ test('the coordinator is killed when it has copied, and before it could exchange
     const { kept, unfinished } = await oldJobs(world, 4);
     const reader = await world.client();
     await reader.query('begin; select count(*) from skiplease.job');
-    const killed = await startScript(new URL('../support/retire_once.ts', import.meta.url).pathname, [world.url, '2', '5'], {});
+    const killed = await startScript(new URL('../support/store_retire_once.ts', import.meta.url).pathname, [world.url, '2', '5'], {});
     const connections = (having: string) => world.value<number>(
       `select count(*)::int from pg_stat_activity where application_name = 'skiplease retention' and datname = current_database() and ${having}`);
     await waitFor(async () => (await connections(`query like '%access exclusive%'`)) > 0, { deadlineMs: DEADLINE_MS, what: 'it to ask for the tables' });
@@ -106,8 +106,11 @@ test('PostgreSQL is killed in the middle of the exchange', async (t) => {
     const pid = await world.value<number>(`select pid from pg_stat_activity where application_name = 'skiplease retention'`);
     const waiting = async () => (await world.value<string | null>('select wait_event_type from pg_stat_activity where pid = $1', [pid])) === 'Lock';
     for (let killed = false; !killed;) {
-      const swap = retirement.swap().catch(() => 'killed');
-      await waitFor(async () => (await waiting()) || (await Promise.race([swap, 'running'])) !== 'running', { deadlineMs: DEADLINE_MS, what: 'it to wait' });
+      let ended = false;
+      const swap = retirement.swap().catch(() => 'killed').finally(() => {
+        ended = true;
+      });
+      await waitFor(async () => ended || waiting(), { deadlineMs: DEADLINE_MS, what: 'it to wait' });
       if (await waiting()) process.kill(pid, 'SIGKILL');
       killed = (await swap) === 'killed';
     }

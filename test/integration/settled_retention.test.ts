@@ -111,6 +111,7 @@ test('jobs of every state, a week later: the final ones are gone, FAILED ones a 
 
       await letDaysPass(world, store, 3.5);
       await retirer.run();
+      t.deepEqual(retirer.log.lines.filter(({ level }) => level === 'warn'), []);
       t.is(retirer.dropped().length, 2);
       t.deepEqual(await there(world), idsOf([...backingOff.jobs, ...scheduled, { id: retriedAs!.jobId! }]), 'FAILED ones are gone, and those that ended later');
       t.is(await world.count('retried'), 0, 'what only belonged to them, too');
