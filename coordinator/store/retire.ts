@@ -12,7 +12,7 @@ const ADVISORY_LOCK = 7_420_003;
 /** A coordinator that was frozen in the middle loses its connection, and another begins anew. */
 const IDLE_TIMEOUT_MS = 300_000;
 /** While prepare() or swap() waits for a lock, others wait behind it: for so long at most. */
-export const LOCK_WAIT_MS_MAX = 100;
+const LOCK_WAIT_MS_MAX = 100;
 /**
  * Beyond the longest retention's day, so that an id that was accepted a moment before it was a day old, and is written
  * late, is still known when it is repeated.

@@ -109,12 +109,17 @@ test('jobs of every state, a week later: the final ones are gone, FAILED ones a 
       await second.gets(3);
       for (const lease of second.leases) await second.succeed(lease);
 
+      await world.rows(`insert into skiplease.batch (id, label, created_at, finished_at) values ($1, '', skiplease.now(), skiplease.now())`, [uuidv7()]);
+      // More than one step deletes.
+      await world.rows(`insert into skiplease.retried (origin_id, job_id)
+        select ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, gen_random_uuid() from generate_series(1, 2500) i`);
       await letDaysPass(world, store, 3.5);
       await retirer.run();
       t.deepEqual(retirer.log.lines.filter(({ level }) => level === 'warn'), []);
       t.is(retirer.dropped().length, 2);
       t.deepEqual(await there(world), idsOf([...backingOff.jobs, ...scheduled, { id: retriedAs!.jobId! }]), 'FAILED ones are gone, and those that ended later');
       t.is(await world.count('retried'), 0, 'what only belonged to them, too');
+      t.is(await world.count('batch'), 0);
       t.deepEqual(await retryJobs(pool, [{ originId: bad.jobs[0]!.id, newId: uuidv7() }], { maxAttempts: null, startMs: 0, spacingMs: 0, first: 0 }),
         [{ originId: bad.jobs[0]!.id, outcome: 'not_found', jobId: undefined }]);
 
