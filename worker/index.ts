@@ -18,6 +18,8 @@ export type { BatchSnapshot, BatchStateName } from './client/batch_snapshot.ts';
 export { QueueClient } from './client/queue_client.ts';
 export type { ClientOptions } from './client/client_options.ts';
 export type { QueueCondition, QueueLimit, QueueSettings, QueueSnapshot } from './client/queue_snapshot.ts';
+export { ScheduleClient } from './client/schedule_client.ts';
+export type { NewSchedule, ScheduledJob, ScheduleSnapshot } from './client/schedule_snapshot.ts';
 export type { RetryPolicy } from './wire/retry_policy.ts';
 export type { SubmittedJob } from './client/submit_line.ts';
 export { newJobId } from './job_id.ts';

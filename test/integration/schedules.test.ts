@@ -2,7 +2,7 @@
 import { status } from '@grpc/grpc-js';
 import anyTest from 'ava';
 import pg from 'pg';
-import { JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { BlockedReason, JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { MissedTicks, Overlap, Schedule } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
@@ -143,6 +143,18 @@ test('each second is one job, in time, whichever coordinator looks; the job tell
     `select percentile_cont(0.5) within group (order by date_part('epoch', skiplease.uuid_time(id) - (headers->>'skiplease-tick')::timestamptz)) as late
        from skiplease.job where options->>'schedule' = 'each-second'`);
   t.true(rows[0]!.late < 1, `${rows[0]!.late} s late`);
+});
+
+test('the job of a tick has what its spec asks for, keys as well', async (t) => {
+  const retryPolicy = { maxAttempts: 5, initialBackoff: { seconds: 2, nanos: 0 }, factor: undefined, maxBackoff: undefined, jitter: undefined };
+  await put({ name: 'serial', cron: '* * * * * *', job: jobSpec({ queue: 'serial', serialKey: 'one', retryPolicy }) });
+  await waitFor(async () => (await ticksOf('serial')).length >= 2, { deadlineMs: DEADLINE_MS, what: 'two ticks' });
+  await call(rpc.schedules, 'deleteSchedule', { name: 'serial' });
+  const { rows } = await client.query<{ id: string }>(`select id from skiplease.job where options->>'schedule' = 'serial' order by id`);
+  const [first, next] = await Promise.all(rows.slice(0, 2).map(({ id }) => rpc.get(id)));
+  t.like(first!, { state: JobState.READY, serialKey: 'one', maxAttempts: 5, schedule: 'serial' });
+  t.like(first!.retryPolicy!, { initialBackoff: { seconds: 2, nanos: 0 } });
+  t.like(next!, { state: JobState.BLOCKED, serialKey: 'one', blockedReason: BlockedReason.SERIAL_KEY });
 });
 
 test('while it is paused nothing ticks and nothing is missed; a trigger works, and counts no tick', async (t) => {

@@ -47,6 +47,8 @@ export interface JobSnapshot {
   originJobId: string;
   /** The job that a retry made of this one. */
   retriedAsJobId: string;
+  /** The schedule that submitted it. */
+  schedule: string;
 }
 
 const finalStates: ReadonlySet<string> = new Set<JobStateName>(['SUCCEEDED', 'FAILED', 'CANCELLED']);

@@ -1,0 +1,64 @@
+import { MissedTicks, Overlap } from '../../proto/gen/skiplease/v1/schedule_service.ts';
+import type { Schedule } from '../../proto/gen/skiplease/v1/schedule_service.ts';
+import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { specFrom } from '../new_job.ts';
+import type { NewJob } from '../new_job.ts';
+import { msFromDuration } from '../wire/duration.ts';
+import { valueFrom } from '../wire/payload.ts';
+import { nameOf } from './job_snapshot.ts';
+
+/** What each tick submits: a job without what the tick decides, or what makes no sense more than once. */
+export type ScheduledJob = Omit<NewJob, 'id' | 'runAt' | 'delayMs' | 'startBy' | 'startWithinMs' | 'batchId'>;
+
+/** A cron line that submits a job. */
+export interface NewSchedule {
+  name: string;
+  /** Five fields (minute hour day month weekday), or six with seconds first; or `@daily` and the like. */
+  cron: string;
+  /** IANA name, such as Europe/Berlin. Default: UTC. */
+  timeZone?: string;
+  /** The job of a tick also has the header `skiplease-tick`: the time of the tick. */
+  job: ScheduledJob;
+  /** What becomes of ticks that passed while no coordinator was there. Default: RUN_LATEST. */
+  missedTicks?: 'RUN_LATEST' | 'RUN_ALL' | 'SKIP';
+  /** What becomes of a tick while the job of the one before is not final. Default: ALLOW. */
+  overlap?: 'ALLOW' | 'SKIP' | 'REPLACE';
+  paused?: boolean;
+}
+
+/** A schedule as it stood when the coordinator answered. */
+export interface ScheduleSnapshot extends Required<NewSchedule> {
+  /** undefined while paused, and when there is none. */
+  nextTime: Date | undefined;
+  /** The last tick that submitted a job, and that job. */
+  lastTime: Date | undefined;
+  lastJobId: string;
+  ticksSkipped: number;
+}
+
+/** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
+export function wireSchedule({ name, cron, timeZone = '', job, missedTicks = 'RUN_LATEST', overlap = 'ALLOW', paused = false }: NewSchedule): Schedule {
+  return {
+    name, cron, timeZone, job: { ...specFrom(job), id: '' }, missedTicks: MissedTicks[missedTicks], overlap: Overlap[overlap], paused,
+    nextTime: undefined, lastTime: undefined, lastJobId: '', ticksSkipped: 0,
+  };
+}
+
+export function scheduleFrom({ job, missedTicks, overlap, ...same }: Schedule): ScheduleSnapshot {
+  return {
+    ...same,
+    job: jobFrom(job!),
+    missedTicks: nameOf(MissedTicks, missedTicks) as ScheduleSnapshot['missedTicks'],
+    overlap: nameOf(Overlap, overlap) as ScheduleSnapshot['overlap'],
+  };
+}
+
+function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers }: JobSpec): ScheduledJob {
+  const timeoutMs = msFromDuration(timeout);
+  return {
+    queue, type, priority, headers,
+    ...(payload && { payload: valueFrom(payload), ...(payload.contentType !== '' && { contentType: payload.contentType }) }),
+    ...(maxAttempts > 0 && { maxAttempts }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
+}
