@@ -11,10 +11,11 @@ const LOOK_MS = 600_000;
 const AGAIN_MS_MIN = 1_000;
 const AGAIN_MS_MAX = 60_000;
 /** A step of the walk is made as long as this, and is followed by a rest so many times as long: a tenth of two cores. */
-const STEP_MS = 50;
+const STEP_MS = 100;
 const REST_FACTOR = 4;
 const STEP_JOBS_MAX = 10_000;
-const STEP_JOBS_FIRST = 100;
+/** A database that answers slowly is no reason to take fewer, or it would never end; only what it cannot do in time is. */
+const STEP_JOBS_MIN = 500;
 
 /** Drops old partitions, in the background and at its own pace: nothing else waits for it. */
 export class Retirer {
@@ -98,7 +99,7 @@ export class Retirer {
 
   /** Returns how many jobs stay. */
   async #carryOver(retirement: Retirement): Promise<number> {
-    let stepJobs = STEP_JOBS_FIRST;
+    let stepJobs = STEP_JOBS_MIN;
     let jobs = 0;
     for (;;) {
       const { result: step, tookMs } = await this.#step(() => retirement.carryOver(stepJobs));
@@ -106,8 +107,10 @@ export class Retirer {
       if (step?.done === true) {
         return jobs;
       }
-      if (step === undefined || tookMs > STEP_MS) {
+      if (step === undefined) {
         stepJobs = Math.max(1, stepJobs >> 1);
+      } else if (tookMs > STEP_MS) {
+        stepJobs = Math.max(Math.min(stepJobs, STEP_JOBS_MIN), stepJobs >> 1);
       } else if (tookMs < STEP_MS / 2) {
         stepJobs = Math.min(STEP_JOBS_MAX, stepJobs * 2);
       }

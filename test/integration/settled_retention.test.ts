@@ -214,7 +214,7 @@ test('a transaction that stays open delays it, and stops nothing', async (t) => 
         maxMs = Math.max(maxMs, performance.now() - started);
       }
       t.log(`${tries} jobs through, the slowest in ${maxMs.toFixed()} ms`);
-      t.true(maxMs < 1_500, `${maxMs} ms from submit to the end of a job`);
+      t.true(maxMs < 5_000, `${maxMs} ms from submit to the end of a job`);
       t.deepEqual(retirer.dropped(), []);
       await reader.query('commit');
       await within(running, 10_000, 'the end of it');
