@@ -6,6 +6,8 @@ import type { NewJob, QueueSettings } from '../types.ts';
 export interface SubmitAnswer {
   /** Ids of the submit that existed already, with the same queue and type; nothing was created for them. */
   existingIds: string[];
+  /** Jobs that were not created, by id, with the one that has their unique key; undefined: there are none. */
+  standIns?: ReadonlyMap<string, string>;
 }
 
 /** A running job that was cancelled in the database: its worker is to be told. */

@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts';
 import type { Alarm } from './alarm.ts';
 import type { Gatekeeper } from './gatekeeper.ts';
 import type { Guard } from './guard.ts';
+import { KeySweeper } from './key_sweeper.ts';
 import type { Mender } from './mender.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Reaper } from './reaper.ts';
@@ -48,6 +49,7 @@ export class Housekeeping {
   readonly #queues: QueueCache;
   readonly #guard: Guard;
   readonly #retirer: Retirer;
+  readonly #keySweeper: KeySweeper;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
   #tickedMs: number;
@@ -103,6 +105,7 @@ export class Housekeeping {
     this.#found = deps.found;
     this.#partitionsDueMs = deps.clock.nowMs() + PARTITIONS_MS;
     this.#sweepProgressDueMs = deps.clock.nowMs() + SWEEP_PROGRESS_MS;
+    this.#keySweeper = new KeySweeper(deps);
   }
 
   close(): void {
@@ -156,6 +159,7 @@ export class Housekeeping {
       this.#partitionsDueMs = nowMs + PARTITIONS_MS;
     }
     this.#retirer.tick();
+    this.#keySweeper.tick();
     if (nowMs >= this.#sweepProgressDueMs) {
       await this.#store.sweepProgress();
       await this.#store.sweepAllLeases();

@@ -1,5 +1,5 @@
 import { Bits } from '../bits.ts';
-import type { Decisions, JobFacts, LockedLease } from '../store/settle_carefully.ts';
+import type { AfterEnd, Decisions, JobFacts, LockedLease } from '../store/settle_carefully.ts';
 import type { Store, TransactionRun } from '../store/store.ts';
 import type { SubmitRow } from '../store/submit.ts';
 import type { QueueSettings, RetryPolicy } from '../types.ts';
@@ -188,12 +188,8 @@ export class Mending {
     // Whoever sets the bit of an ended job tells those whom its end concerns: an application that ended it in SQL has not.
     const special = decided.filter(({ item, decision }) => decision.writes!.returned === undefined && leases.get(item.request.leaseId)!.special);
     if (special.length > 0) {
-      const { levels, scheduled } = await this.#store.afterEnd(run, special.map(({ jobId }) => jobId));
-      returned.ready.push(...levels);
+      setGoing(returned, await this.#store.afterEnd(run, special.map(({ jobId }) => jobId)));
       returned.special = true;
-      if (scheduled) {
-        returned.delayMs = 0;
-      }
     }
     const specialReturns = decisions.returns.filter((row) => row.special);
     if (specialReturns.length > 0) {
@@ -209,7 +205,10 @@ export class Mending {
   }
 
   async #submitFollowUps(run: TransactionRun, rows: SubmitRow[], returned: Returned): Promise<void> {
-    const positionMin = await this.#store.submitFollowUps(run, rows);
+    const { positionMin, effects } = await this.#store.submitFollowUps(run, rows);
+    if (effects !== undefined) {
+      setGoing(returned, effects.wake);
+    }
     for (const { job, queueId } of rows) {
       returned.awaited.push(...(job.options?.after ?? []));
       if (job.runAtMs !== null) {
@@ -218,6 +217,13 @@ export class Mending {
         returned.ready.push({ queueId, priority: job.priority, positionMin });
       }
     }
+  }
+}
+
+function setGoing(returned: Returned, { levels, scheduled }: AfterEnd): void {
+  returned.ready.push(...levels);
+  if (scheduled) {
+    returned.delayMs = 0;
   }
 }
 

@@ -111,7 +111,13 @@ export class RunningEngine implements Engine {
     });
     const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock, moved });
     const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous });
-    this.#submitter = new Submitter({ store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted), specialSubmitted: () => this.#gatesMoved() });
+    this.#submitter = new Submitter({
+      store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted),
+      specialSubmitted: () => this.#gatesMoved(), replaced: ({ replaced, wake }) => {
+        this.setGoing(wake);
+        this.ended([...replaced.values()].map((jobId) => ({ jobId })));
+      },
+    });
     this.#dispatcher = new Dispatcher({
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
       keyedStarts: () => this.#gatekeeper.soon(),

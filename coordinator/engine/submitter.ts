@@ -4,7 +4,7 @@ import { SUBMIT_WAITING_BYTES_MAX, SUBMIT_WAITING_JOBS_MAX } from '../limits.ts'
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
-import type { SubmitRow } from '../store/submit.ts';
+import type { SubmitEffects, SubmitRow } from '../store/submit.ts';
 import { Batcher } from './batcher.ts';
 import type { SubmitAnswer } from './engine.ts';
 import type { HandOff, HandOffPlan } from './hand_off.ts';
@@ -45,6 +45,7 @@ export class Submitter {
   readonly #clock: Clock;
   readonly #submitted: (submitted: Submitted) => void;
   readonly #specialSubmitted: () => void;
+  readonly #replaced: (effects: SubmitEffects) => void;
   readonly #batcher: Batcher<Caller>;
   /** Callers of whose jobs some have options. */
   readonly #special: Batcher<Caller>;
@@ -57,6 +58,8 @@ export class Submitter {
     store: Store; queues: QueueCache; handOff: HandOff; metrics: Metrics; clock: Clock; submitted: (submitted: Submitted) => void;
     /** Jobs with options were committed: some may wait for a gate. */
     specialSubmitted: () => void;
+    /** Waiting jobs were cancelled for new ones. */
+    replaced: (effects: SubmitEffects) => void;
   }) {
     this.#store = deps.store;
     this.#queues = deps.queues;
@@ -65,6 +68,7 @@ export class Submitter {
     this.#clock = deps.clock;
     this.#submitted = deps.submitted;
     this.#specialSubmitted = deps.specialSubmitted;
+    this.#replaced = deps.replaced;
     this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
     this.#special = new Batcher((callers) => this.#flushSpecial(callers), FLUSH_SPECIAL_JOBS_MAX, (caller) => caller.rows.length);
   }
@@ -188,15 +192,27 @@ export class Submitter {
             `Job ${result.takenIds[0]} exists with another queue or type; nothing of this submit was created.`,
             { metadata: { job_ids: result.takenIds.slice(0, 10).join(',') } }));
         } else {
-          const existing = new Set(result.existingIds);
-          this.#wake(caller.rows, result.positionMin);
-          this.#count(caller.rows.filter(({ job }) => !existing.has(job.id)));
-          caller.resolve({ existingIds: result.existingIds });
+          const { existingIds, positionMin, effects } = result;
+          const existing = new Set(existingIds);
+          this.#wake(caller.rows, positionMin);
+          this.#count(caller.rows.filter(({ job }) => !existing.has(job.id) && effects?.standIns.has(job.id) !== true));
+          if (effects === undefined) {
+            caller.resolve({ existingIds });
+          } else {
+            this.#tellReplaced(caller.rows, effects);
+            caller.resolve(effects.standIns.size === 0 ? { existingIds } : { existingIds, standIns: effects.standIns });
+          }
         }
       });
     } catch (error) {
       this.#refuse(callers, error);
     }
+  }
+
+  #tellReplaced(rows: SubmitRow[], effects: SubmitEffects): void {
+    // A key belongs to one queue: the job that was cancelled is of the new one's.
+    rows.filter(({ job }) => effects.replaced.has(job.id)).forEach(({ job }) => this.#metrics.completedJobs(job.queue, 'cancelled', 1));
+    this.#replaced(effects);
   }
 
   #refuse(callers: Caller[], error: unknown): void {

@@ -15,6 +15,7 @@ import { retry } from './retry.ts';
 import { viewResponses } from './serialize.ts';
 import type { StatusMapper } from './status.ts';
 import { streamSubmit } from './stream_submit.ts';
+import { submittedIds } from './submit_answer.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkJobId } from './check_names.ts';
 import { checkJob, checkJobs } from './validate.ts';
@@ -49,14 +50,13 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
   return {
     submitJob: calls.handler(async ({ job }) => {
       const checked = checkJob(job, rules(), 'job');
-      const { existingIds } = await engine.submit([checked]);
-      return { jobId: checked.id, existing: existingIds.length > 0 };
+      const { jobIds, existingJobIds } = submittedIds([checked], await engine.submit([checked]));
+      return { jobId: jobIds[0]!, existing: existingJobIds.length > 0 };
     }),
 
     submitJobs: calls.handler(async ({ jobs }) => {
       const checked = checkJobs(jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
-      const { existingIds } = await engine.submit(checked);
-      return { jobIds: checked.map(({ id }) => id), existingJobIds: existingIds };
+      return submittedIds(checked, await engine.submit(checked));
     }),
 
     streamSubmitJobs: streamSubmit({ engine, rules, statuses }),

@@ -5,6 +5,7 @@ import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { undecodable } from './decode_guard.ts';
 import { readFlood } from './read_flood.ts';
 import type { StatusMapper } from './status.ts';
+import { submittedIds } from './submit_answer.ts';
 import { checkJobs } from './validate.ts';
 import type { JobRules } from './validate.ts';
 import { write } from './writing.ts';
@@ -118,8 +119,10 @@ function submitChunk(
   try {
     const checked = checkJobs(jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
     const chosenByClient = jobs.every(({ id }) => id !== '');
-    const jobIds = chosenByClient ? [] : checked.map(({ id }) => id);
-    return engine.submit(checked).then(({ existingIds }) => ({ chunk, jobIds, existingJobIds: existingIds, error: undefined }), refused);
+    return engine.submit(checked).then((answer) => {
+      const got = chosenByClient && answer.standIns === undefined ? { jobIds: [], existingJobIds: answer.existingIds } : submittedIds(checked, answer);
+      return { chunk, ...got, error: undefined };
+    }, refused);
   } catch (error) {
     return Promise.resolve(refused(error));
   }

@@ -24,6 +24,8 @@ import { Retirement } from './retire.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { afterEnd, comeBack, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
 import { forgetGates, lockCallersGates, submitSpecialCaller } from './submit_special.ts';
+import { sweepKeys, type KeyPlace } from './sweep_keys.ts';
+import { lockKeys } from './take_keys.ts';
 import * as tick from './tick.ts';
 import { firstPosition, REFUSED, submit, submitOneCaller, submitRepeated, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
 
@@ -129,6 +131,7 @@ export class Store {
   /** Likewise for callers whose jobs have options, on a connection of their own: plain ones never wait for them. */
   submitSpecial(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
     return this.#withPartitions(() => this.#special.transaction('submit_special', async (run) => {
+      await lockKeys(run, callers.flat());
       const gateIds = callers.length === 1 ? [] : await lockCallersGates(run, callers);
       const results = await this.#eachCaller(run, callers, submitSpecialCaller);
       await forgetGates(run, gateIds);
@@ -221,14 +224,14 @@ export class Store {
   comeBack = comeBack;
   lockExpired = coordinators.lockExpired;
 
-  /** Jobs that are committed together with an outcome. Returns their lowest position in ready. An id that is taken by another job refuses both. */
-  async submitFollowUps(run: TransactionRun, rows: SubmitRow[]): Promise<bigint | null> {
+  /** Jobs that are committed together with an outcome. An id that is taken by another job refuses both. */
+  async submitFollowUps(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {
     const special = rows.some(({ job }) => job.options !== null);
-    const { takenIds, positionMin } = await (special ? submitSpecialCaller : submitOneCaller)(run, rows);
-    if (takenIds.length > 0) {
-      throw new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN', `The follow-up job ${takenIds[0]} exists with another queue or type.`);
+    const submitted = await (special ? submitSpecialCaller : submitOneCaller)(run, rows);
+    if (submitted.takenIds.length > 0) {
+      throw new SkipleaseError('ALREADY_EXISTS', 'JOB_ID_TAKEN', `The follow-up job ${submitted.takenIds[0]} exists with another queue or type.`);
     }
-    return positionMin;
+    return submitted;
   }
 
   /** A transaction that submits the jobs of schedules that are due. */
@@ -274,6 +277,10 @@ export class Store {
 
   saveProgress(rows: ProgressRow[]): Promise<void> {
     return saveProgress(this.#rare, rows);
+  }
+
+  sweepKeys(after: KeyPlace | undefined): Promise<{ next: KeyPlace | undefined; deleted: number }> {
+    return sweepKeys(this.#rare, after);
   }
 
   sweepProgress(): Promise<void> {

@@ -2,6 +2,7 @@ import type { NewJob } from '../types.ts';
 import { POSITIONS_OF_A_DRAW } from '../limits.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray } from './binary.ts';
 import type { HotConnection, Row, Statement, TransactionRun } from './hot_connection.ts';
+import type { AfterEnd } from './settle_carefully.ts';
 
 /** A job with its queue's number. */
 export interface SubmitRow {
@@ -143,7 +144,19 @@ export async function submitRepeated(connection: HotConnection, rows: SubmitRow[
 export type CallerSubmit = SubmitCommit & {
   /** Ids that belong to a job of another queue or type: nothing of this caller may stay. */
   takenIds: string[];
+  /** What came of it for others; undefined: nothing. */
+  effects?: SubmitEffects | undefined;
 };
+
+/** What jobs with options did as they came in. */
+export interface SubmitEffects {
+  /** Jobs that did not come in, by id, with the one that has their unique key. */
+  standIns: ReadonlyMap<string, string>;
+  /** Jobs that came in, by id, with the waiting one that was cancelled for them. */
+  replaced: ReadonlyMap<string, string>;
+  /** What the end of those set going. */
+  wake: AfterEnd;
+}
 
 /** One caller's jobs within a transaction: insert, then look again at what conflicted, with a new snapshot. */
 export async function submitOneCaller(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {

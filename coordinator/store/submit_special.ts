@@ -1,6 +1,7 @@
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray } from './binary.ts';
 import { isLocked, type Statement, type TransactionRun } from './hot_connection.ts';
 import { repeatsOf, type CallerSubmit, type SubmitRow } from './submit.ts';
+import { splitAtKeys, takeKeys } from './take_keys.ts';
 
 /** Jobs with options go in one by one, so to speak: inserted first, and then each to where its options say that it waits. */
 const INSERT: Statement = {
@@ -28,10 +29,34 @@ const ENTER: Statement = {
 
 /** One caller's jobs, some of them with options, within a transaction. */
 export async function submitSpecialCaller(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {
-  const insertedIds = (await run(INSERT, parameters(rows))).map(([id]) => id!);
-  const repeats = await repeatsOf(run, rows, new Set(insertedIds));
+  const parts: CallerSubmit[] = [];
+  for (const part of splitAtKeys(rows)) {
+    parts.push(await submitPart(run, part));
+  }
+  return parts.length === 1 ? parts[0]! : together(parts);
+}
+
+async function submitPart(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {
+  const effects = await takeKeys(run, rows);
+  const entering = effects === undefined ? rows : rows.filter(({ job }) => !effects.standIns.has(job.id));
+  const insertedIds = (await run(INSERT, parameters(entering))).map(([id]) => id!);
+  const repeats = await repeatsOf(run, entering, new Set(insertedIds));
   const [row] = await run(ENTER, [uuidArray(insertedIds)]);
-  return { positionMin: row![0] === null ? null : BigInt(row![0]!), ...repeats };
+  return { positionMin: row![0] === null ? null : BigInt(row![0]!), ...repeats, effects };
+}
+
+function together(parts: CallerSubmit[]): CallerSubmit {
+  const effects = parts.flatMap((part) => part.effects ?? []);
+  return {
+    positionMin: parts.find(({ positionMin }) => positionMin !== null)?.positionMin ?? null,
+    existingIds: parts.flatMap(({ existingIds }) => existingIds),
+    takenIds: parts.flatMap(({ takenIds }) => takenIds),
+    effects: {
+      standIns: new Map(effects.flatMap(({ standIns }) => [...standIns])),
+      replaced: new Map(effects.flatMap(({ replaced }) => [...replaced])),
+      wake: { levels: effects.flatMap(({ wake }) => wake.levels), scheduled: effects.some(({ wake }) => wake.scheduled) },
+    },
+  };
 }
 
 const LOCK_GATES: Statement = { name: 'lock_gates', text: 'select skiplease.lock_gates($1::int2, $2::int4[], $3::text[], null)' };

@@ -1,0 +1,114 @@
+/**
+ * Many submits of few keys at once, on two coordinators whose workers end jobs meanwhile: at no time do two jobs that are not
+ * final have one key, and every answer names a job that has it.
+ */
+import anyTest from 'ava';
+import fc from 'fast-check';
+import pg from 'pg';
+import { JobState, UniqueConflict, UniqueScope } from '../../proto/gen/skiplease/v1/job.ts';
+import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { CancelJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { call, failedForGood, jobSpec, refusalOf, startRpc, succeeded } from '../integration/rpc_clients.ts';
+import type { Rpc } from '../integration/rpc_clients.ts';
+import { PROPERTY_MS } from '../support/store_properties.ts';
+
+const test = anyTest.serial;
+const { RETURN_EXISTING, REJECT, REPLACE } = UniqueConflict;
+const QUEUE = 'q';
+
+let coordinators: Rpc[];
+let database: pg.Pool;
+test.before(async () => {
+  const rpc = await startRpc();
+  coordinators = [rpc, await startRpc({}, rpc.databaseUrl)];
+  database = new pg.Pool({ connectionString: rpc.databaseUrl, max: 2 });
+  await rpc.submit(jobSpec({ queue: QUEUE }));
+});
+test.after.always(async () => {
+  await database?.end();
+  await coordinators?.[1]?.stop();
+  await coordinators?.[0]?.stop();
+});
+
+/** Keys that two jobs have that are not final, in one snapshot. */
+async function shared(): Promise<unknown[]> {
+  const { rows } = await database.query(`
+    select options #>> '{unique,key}' as key, options #>> '{unique,scope}' as scope, case when options #>> '{unique,scope}' = 'queue' then '' else type end as type, array_agg(id) as ids
+      from skiplease.job j where options ? 'unique' and not exists (select from skiplease.outcome where job_id = j.id)
+     group by 1, 2, 3 having count(*) > 1`);
+  return rows;
+}
+
+/** Ends what it is leased, some of it with success. */
+async function work(rpc: Rpc): Promise<() => void> {
+  const worker = await rpc.worker({ queues: [QUEUE], jobs: 3 });
+  const onLease = ({ message }: LeaseResponse) => {
+    if (message?.$case === 'lease') {
+      const outcomes = message.value.jobs.map(({ id }, index) => (index % 2 === 0 ? succeeded(id) : failedForGood(id, 'X', '')));
+      worker.say({ $case: 'report', value: { token: message.value.token, outcomes } });
+    }
+  };
+  worker.received.forEach(onLease);
+  worker.stream.on('data', onLease);
+  return () => worker.cut();
+}
+
+const keyed = fc.record({
+  key: fc.constantFrom('a', 'b', 'c'),
+  type: fc.constantFrom('t', 'u'),
+  scope: fc.constantFrom(UniqueScope.QUEUE, UniqueScope.QUEUE_AND_TYPE),
+  onConflict: fc.constantFrom(RETURN_EXISTING, RETURN_EXISTING, RETURN_EXISTING, REPLACE, REPLACE, REPLACE, REJECT),
+  waits: fc.boolean(),
+});
+const caller = fc.record({ coordinator: fc.nat(1), jobs: fc.array(keyed, { minLength: 1, maxLength: 4 }), thenCancels: fc.boolean() });
+
+test('at most one job that is not final has a key, at any time', async (t) => {
+  let created = 0;
+  let named = 0;
+  const runs: Promise<unknown>[] = [];
+  await fc.assert(fc.asyncProperty(fc.array(caller, { minLength: 10, maxLength: 60 }), fc.boolean(), async (callers, working) => {
+    const stops = working ? await Promise.all(coordinators.map(work)) : [];
+    let running = true;
+    const watching = (async () => {
+      while (running) {
+        t.deepEqual(await shared(), []);
+      }
+    })();
+    const done = Promise.all(callers.map(async ({ coordinator, jobs, thenCancels }) => {
+      const specs = jobs.map(({ key, type, scope, onConflict, waits }) => jobSpec({
+        queue: QUEUE, type, unique: { key, scope, onConflict, lifetime: undefined }, start: waits ? { $case: 'delay', value: { seconds: 3_600, nanos: 0 } } : undefined,
+      }));
+      const rpc = coordinators[coordinator]!;
+      const answer = await call(rpc.jobs, 'submitJobs', { jobs: specs }).catch((error: Parameters<typeof refusalOf>[0]) => {
+        t.is(refusalOf(error).reason, 'UNIQUE_KEY_TAKEN');
+        return undefined;
+      });
+      if (answer === undefined) {
+        return;
+      }
+      created += answer.jobIds.length - answer.existingJobIds.length;
+      named += answer.existingJobIds.length;
+      for (const [index, id] of answer.jobIds.entries()) {
+        const { unique, type } = await rpc.get(id);
+        const { key, scope, type: ofType } = jobs[index]!;
+        t.like(unique, { key, scope });
+        t.true(scope === UniqueScope.QUEUE || type === ofType);
+      }
+      if (thenCancels) {
+        await call(rpc.jobs, 'cancelJobs', CancelJobsRequest.create({ jobIds: answer.jobIds })).catch(() => {});
+      }
+    })).finally(() => {
+      running = false;
+      stops.forEach((stop) => stop());
+    });
+    runs.push(done, watching);
+    await done;
+    await watching;
+  }), { interruptAfterTimeLimit: PROPERTY_MS, numRuns: 1_000 });
+  // The last one was interrupted.
+  await Promise.all(runs);
+  t.true(created > 0 && named > 0);
+  t.log(`${runs.length / 2} runs: ${created} created, ${named} named instead`);
+  const { rows } = await database.query<{ state: number }>('select distinct state from skiplease.outcome');
+  t.true(rows.some(({ state }) => state === JobState.CANCELLED));
+});
