@@ -24,20 +24,24 @@ create function skiplease.lock_keys(queue_ids integer[], types text[], wanted js
   on conflict (queue_id, type, key) do update set key = excluded.key where false
 $$;
 
--- Cancels a job if it waits: where its row is, is its lock. `final` or `running`: it does not, and stays as it is.
+-- Cancels a job if it waits: where its row is, is its lock. `final` or `running`: it does not, and stays as it is. Waits for
+-- nobody who has locked the row: a cancel of many jobs takes their rows in another order than the keys of a submit do.
 create function skiplease.cancel_waiting(id uuid, why text) returns text language plpgsql volatile as $$
 declare
   next_attempt smallint;
   elsewhere text;
 begin
-  -- A job that is moved between two of these looks is looked for again.
-  for try in 1..5 loop
-    delete from skiplease.scheduled s where s.job_id = id returning s.attempt into next_attempt;
+  -- One that is locked, or moved between two of these looks, is looked for again.
+  for try in 1..10 loop
+    delete from skiplease.scheduled where ctid = (select s.ctid from skiplease.scheduled s where s.job_id = id for update skip locked)
+    returning attempt into next_attempt;
     if not found then
-      delete from skiplease.blocked b where b.job_id = id returning b.attempt into next_attempt;
+      delete from skiplease.blocked where ctid = (select b.ctid from skiplease.blocked b where b.job_id = id for update skip locked)
+      returning attempt into next_attempt;
     end if;
     if not found then
-      delete from skiplease.ready r where r.again and r.job_id = id returning r.attempt into next_attempt;
+      delete from skiplease.ready where ctid = (select r.ctid from skiplease.ready r where r.again and r.job_id = id for update skip locked)
+      returning attempt into next_attempt;
     end if;
     if found then
       insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, reason)
@@ -52,6 +56,7 @@ begin
     if elsewhere is not null then
       return elsewhere;
     end if;
+    perform pg_sleep(0.01 * try);
   end loop;
   raise exception using errcode = 'lock_not_available', message = format('job %s is on the move', id);
 end $$;
