@@ -23,6 +23,7 @@ const PLAIN_SUCCESS: Move = { kind: 'succeed', result: null, resultType: null, f
 export interface ReportRules {
   resultBytesMax: number;
   payloadBytesMax: number;
+  retentionDays?: number;
   /** Of the database's clock. */
   nowMs: number;
 }

@@ -6,6 +6,7 @@ import { parseUuid } from './ids.ts';
 import { checkRetryPolicy } from './retry_policy.ts';
 import { DAY_MS, durationMs, timestampMs, YEAR_MS } from './time.ts';
 import type { DurationBounds } from './time.ts';
+import type { JobRules } from './validate.ts';
 
 const KEY_CHARACTERS_MAX = 256;
 const AFTER_JOBS_MAX = 1_000;
@@ -14,7 +15,7 @@ const LIFETIME: DurationBounds = { minMs: 1_000, maxMs: 30 * DAY_MS, words: '1 s
 
 /** What a job asks for beyond the usual; null, at the cost of a look, for a job that asks for nothing of it. */
 export function jobOptions(
-  spec: JobSpec, rules: { nowMs: number }, fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
+  spec: JobSpec, rules: JobRules, fieldAt: (index: number) => string, index: number, violations: FieldViolation[],
 ): JobOptions | null {
   if (spec.deadline === undefined && spec.retryPolicy === undefined && spec.unique === undefined && spec.serialKey === ''
     && spec.limitKey === '' && spec.batchId === '' && spec.afterJobIds.length === 0) {
@@ -35,7 +36,7 @@ export function jobOptions(
     }
   }
   if (spec.unique !== undefined) {
-    options.unique = uniqueKey(spec.unique, `${field}.unique`, violations);
+    options.unique = uniqueKey(spec.unique, rules, `${field}.unique`, violations);
   }
   if (spec.serialKey !== '') {
     options.serialKey = checkedKey(spec.serialKey, `${field}.serial_key`, violations);
@@ -64,11 +65,15 @@ function startByMs(deadline: NonNullable<JobSpec['deadline']>, nowMs: number, fi
   return nowMs + (durationMs(deadline.value, START_WITHIN, `${field}.start_within`, violations) ?? 0);
 }
 
-function uniqueKey(message: UniqueKeyMessage, field: string, violations: FieldViolation[]): UniqueKey {
+function uniqueKey(message: UniqueKeyMessage, { retentionDays }: JobRules, field: string, violations: FieldViolation[]): UniqueKey {
+  const lifetimeMs = message.lifetime === undefined ? null : durationMs(message.lifetime, LIFETIME, `${field}.lifetime`, violations) ?? null;
+  if (lifetimeMs !== null && retentionDays !== undefined && lifetimeMs > retentionDays * DAY_MS) {
+    violations.push({ field: `${field}.lifetime`, description: `is longer than final jobs are kept: ${retentionDays} days` });
+  }
   return {
     key: checkedKey(message.key, `${field}.key`, violations),
     scope: message.scope === UniqueScope.QUEUE_AND_TYPE ? 'queue_and_type' : 'queue',
-    lifetimeMs: message.lifetime === undefined ? null : durationMs(message.lifetime, LIFETIME, `${field}.lifetime`, violations) ?? null,
+    lifetimeMs,
     onConflict: message.onConflict === UniqueConflict.REJECT ? 'reject'
       : message.onConflict === UniqueConflict.REPLACE ? 'replace' : 'return_existing',
   };

@@ -8,6 +8,7 @@ import type { SkipleaseError } from '../errors.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { getJobs } from '../store/get_jobs.ts';
 import type { Pool } from '../store/pool.ts';
+import type { Retention } from '../types.ts';
 import type { Canceller } from './cancel.ts';
 import { fullJob } from './job_messages.ts';
 import { list } from './list_jobs.ts';
@@ -24,6 +25,7 @@ export interface JobServiceDependencies {
   engine: Engine;
   pool: Pool;
   payloadBytesMax: number;
+  retention: Retention;
   statuses: StatusMapper;
   calls: UnaryCalls;
   canceller: Canceller;
@@ -45,8 +47,8 @@ export const jobServiceDefinition = {
 
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
 export function jobService(dependencies: JobServiceDependencies): JobServiceServer {
-  const { engine, pool, payloadBytesMax, statuses, calls, canceller, watch, noSuchJob } = dependencies;
-  const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax });
+  const { engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch, noSuchJob } = dependencies;
+  const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax, retentionDays: retention.days });
   return {
     submitJob: calls.handler(async ({ job }) => {
       const checked = checkJob(job, rules(), 'job');

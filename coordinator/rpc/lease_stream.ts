@@ -24,6 +24,7 @@ export interface LeaseStreamDependencies {
   statuses: StatusMapper;
   payloadBytesMax: number;
   resultBytesMax: number;
+  retentionDays: number;
   receiveBytesMax: number;
   heartbeatIntervalMs: number;
 }
@@ -163,8 +164,8 @@ class LeaseStream {
   }
 
   #report(session: Session, report: Report): void {
-    const { payloadBytesMax, resultBytesMax } = this.#dependencies;
-    const jobs = checkReport(report, { payloadBytesMax, resultBytesMax, nowMs: this.#engine.nowMs() });
+    const { payloadBytesMax, resultBytesMax, retentionDays } = this.#dependencies;
+    const jobs = checkReport(report, { payloadBytesMax, resultBytesMax, retentionDays, nowMs: this.#engine.nowMs() });
     this.#reportsWaiting += 1;
     const settle = () =>
       this.#engine.settler.report(session, parseToken(report.token), jobs, (receipts) => {

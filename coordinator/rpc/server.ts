@@ -89,7 +89,7 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
       engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
         batchService({ engine, pool, payloadBytesMax, calls, canceller, watch: batches.handler }),
-        jobService({ engine, pool, payloadBytesMax, statuses, calls, canceller, watch: jobs.handler, noSuchJob: missing }),
+        jobService({ engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch: jobs.handler, noSuchJob: missing }),
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         scheduleService({ engine, pool, payloadBytesMax, calls }),
         workerService({ pool, calls, lease }),

@@ -25,6 +25,8 @@ export interface JobRules {
   /** Of the database's clock. */
   nowMs: number;
   payloadBytesMax: number;
+  /** How long final jobs are kept, and unique keys at most. */
+  retentionDays?: number;
 }
 
 /** Checks one job of a request, at `field` such as `job`; INVALID_ARGUMENT with all that is wrong with it. */

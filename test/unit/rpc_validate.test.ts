@@ -55,6 +55,13 @@ test('a retry policy of a job\'s own: its attempts stand with the job, the rest 
   t.is(attemptsOnly.options, null, 'a plain job');
 });
 
+test('a unique key of limited lifetime is kept no longer than final jobs are', (t) => {
+  const unique = (days: number) => spec({ unique: { key: 'k', scope: 0, lifetime: { seconds: days * 86_400, nanos: 0 }, onConflict: 0 } });
+  const rules = { ...RULES, retentionDays: 7 };
+  t.deepEqual(checkJob(unique(7), rules, 'job').options, { unique: { key: 'k', scope: 'queue', lifetimeMs: 7 * 86_400_000, onConflict: 'return_existing' } });
+  t.deepEqual(refused(t, () => checkJob(unique(8), rules, 'job')).violations.map(({ field }) => field), ['job.unique.lifetime']);
+});
+
 const name129 = 'a'.repeat(129);
 const headers65 = Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`h${index}`, '']));
 for (const [what, fields, field] of [
