@@ -197,15 +197,17 @@ export class Ticker {
     return ticksMs.map((tickMs, index) => this.#deps.readJob({ schedule, spec, id: uuidv7({ msecs: nowMs, seq: index }), nowMs, tickMs }));
   }
 
-  /** Returns the last job's id. */
+  /** Returns the last job's id, or that of the job that has its unique key. */
   async #submitJobs(run: TransactionRun, jobs: NewJob[], look: Look): Promise<string> {
     const rows = await this.#deps.queues.rows(jobs);
-    const positionMin = await this.#deps.store.submitFollowUps(run, rows);
+    const { positionMin, effects } = await this.#deps.store.submitFollowUps(run, rows);
     if (positionMin !== null) {
       look.levels.push({ queueId: rows[0]!.queueId, priority: jobs[0]!.priority, positionMin });
     }
-    look.jobs += jobs.length;
-    return jobs.at(-1)!.id;
+    look.levels.push(...(effects?.wake.levels ?? []));
+    look.jobs += jobs.length - (effects?.standIns.size ?? 0);
+    const lastId = jobs.at(-1)!.id;
+    return effects?.standIns.get(lastId) ?? lastId;
   }
 }
 
