@@ -16,8 +16,10 @@ let rpc: Rpc;
 let second: Rpc;
 let database: pg.Pool;
 test.before(async () => {
-  rpc = await startRpc();
-  second = await startRpc({}, rpc.databaseUrl);
+  // Workers by hand send no heartbeats.
+  const environment = { SKIPLEASE_LEASE_TTL_MS: '60000' };
+  rpc = await startRpc(environment);
+  second = await startRpc(environment, rpc.databaseUrl);
   database = new pg.Pool({ connectionString: rpc.databaseUrl, max: 2 });
 });
 test.after.always(async () => {

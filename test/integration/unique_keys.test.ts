@@ -23,8 +23,10 @@ let rpc: Rpc;
 let second: Rpc;
 let database: pg.Pool;
 test.before(async () => {
-  rpc = await startRpc();
-  second = await startRpc({}, rpc.databaseUrl);
+  // Workers by hand send no heartbeats.
+  const environment = { SKIPLEASE_LEASE_TTL_MS: '60000' };
+  rpc = await startRpc(environment);
+  second = await startRpc(environment, rpc.databaseUrl);
   database = new pg.Pool({ connectionString: rpc.databaseUrl, max: 3 });
 });
 test.after.always(async () => {
@@ -72,6 +74,19 @@ test('one that waits is replaced, wherever it waits', async (t) => {
     t.is((await rpc.get(then.jobId)).state, JobState.READY);
     t.is((await cancelled([first.jobId, then.jobId])).jobsCancelled, 1);
   }
+});
+
+test('who waits for one that is replaced hears of it', async (t) => {
+  const [first, next, blocked] = await rpc.submit(
+    keyed('concerned', 'k', {}, { serialKey: 's' }), jobSpec({ queue: 'concerned', serialKey: 's' }), keyed('concerned', 'l', {}, { serialKey: 's' }));
+  const [dependent] = await rpc.submit(jobSpec({ queue: 'concerned', afterJobIds: [first!] }));
+  t.deepEqual(await Promise.all([next!, blocked!, dependent!].map(async (id) => (await rpc.get(id)).state)), [JobState.BLOCKED, JobState.BLOCKED, JobState.BLOCKED]);
+  t.false((await submit(second, keyed('concerned', 'k', { onConflict: REPLACE }, { serialKey: 's' }))).existing);
+  t.is((await rpc.get(first!)).state, JobState.CANCELLED);
+  t.is((await rpc.get(next!)).state, JobState.READY, 'let in by its serial key');
+  await rpc.until(dependent!, ({ state }) => state === JobState.CANCELLED, 'the dependent to be cancelled');
+  t.false((await submit(rpc, keyed('concerned', 'l', { onConflict: REPLACE }))).existing);
+  t.is((await rpc.get(blocked!)).state, JobState.CANCELLED, 'in the line of a key');
 });
 
 test('a key of its type alone, beside one of the queue', async (t) => {

@@ -31,6 +31,7 @@ declare
   next_attempt smallint;
   elsewhere text;
 begin
+  perform skiplease.lock_gates_of(array[id]);
   -- One that is locked, or moved between two of these looks, is looked for again.
   for try in 1..10 loop
     delete from skiplease.scheduled where ctid = (select s.ctid from skiplease.scheduled s where s.job_id = id for update skip locked)
