@@ -21,6 +21,8 @@ export type { QueueCondition, QueueLimit, QueueSettings, QueueSnapshot } from '.
 export { ScheduleClient } from './client/schedule_client.ts';
 export type { NewSchedule, ScheduledJob, ScheduleSnapshot } from './client/schedule_snapshot.ts';
 export type { RetryPolicy } from './wire/retry_policy.ts';
+export type { UniqueKey } from './wire/unique_key.ts';
+export type { FailedJobFilter, JobFilter } from './client/job_filter.ts';
 export type { SubmittedJob } from './client/submit_line.ts';
 export { newJobId } from './job_id.ts';
 export type { NewJob } from './new_job.ts';

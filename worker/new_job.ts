@@ -2,6 +2,8 @@ import type { JobSpec } from '../proto/gen/skiplease/v1/job.ts';
 import { newJobId } from './job_id.ts';
 import { durationFromMs } from './wire/duration.ts';
 import { payloadFrom } from './wire/payload.ts';
+import { wireRetryPolicy, type RetryPolicy } from './wire/retry_policy.ts';
+import { wireUniqueKey, type UniqueKey } from './wire/unique_key.ts';
 
 /** A job to submit. Only queue and type are needed. */
 export interface NewJob {
@@ -30,6 +32,14 @@ export interface NewJob {
   startWithinMs?: number;
   /** Small strings that travel with the job. */
   headers?: Record<string, string>;
+  /** Instead of the queue's; what is left out is taken from the queue's. */
+  retryPolicy?: RetryPolicy;
+  /** At most one job for each key. */
+  unique?: UniqueKey;
+  /** Jobs of one queue with the same key run one at a time, in the order of their submission. */
+  serialKey?: string;
+  /** Jobs of one queue with the same key share the limit that the queue sets for each key. */
+  limitKey?: string;
   /** The open batch (BatchClient) that it belongs to. */
   batchId?: string;
 }
@@ -47,10 +57,10 @@ export function specFrom(job: NewJob): JobSpec {
     timeout: job.timeoutMs === undefined ? undefined : durationFromMs(job.timeoutMs),
     headers: job.headers ?? {},
     deadline: deadlineOf(job),
-    retryPolicy: undefined,
-    unique: undefined,
-    serialKey: '',
-    limitKey: '',
+    retryPolicy: job.retryPolicy && wireRetryPolicy(job.retryPolicy),
+    unique: job.unique && wireUniqueKey(job.unique),
+    serialKey: job.serialKey ?? '',
+    limitKey: job.limitKey ?? '',
     batchId: job.batchId ?? '',
     afterJobIds: [],
     afterPolicy: 0,
@@ -76,5 +86,6 @@ export function specBytes(spec: JobSpec): number {
   const payload = spec.payload?.content?.$case === 'data' ? spec.payload.content.value.length : 0;
   let headers = 0;
   for (const [key, value] of Object.entries(spec.headers)) headers += 3 * (key.length + value.length) + 16;
-  return payload + headers + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length + 160;
+  const keys = 3 * (spec.serialKey.length + spec.limitKey.length + (spec.unique?.key.length ?? 0));
+  return payload + headers + keys + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length + 160;
 }

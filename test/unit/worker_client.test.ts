@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { Metadata, status as codes } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/error_details.ts';
 import { Status } from '../../proto/gen/google/rpc/status.ts';
-import { Job, JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { Job, JobSpec, JobState, UniqueConflict, UniqueScope } from '../../proto/gen/skiplease/v1/job.ts';
 import { SkipleaseError } from '../../worker/index.ts';
 import { Chunker, messageBytesMaxDefault } from '../../worker/client/chunks.ts';
 import { snapshotFrom } from '../../worker/client/job_snapshot.ts';
@@ -112,4 +112,16 @@ test('a snapshot names its state, and says whether that is final', (t) => {
   for (const state of ['SUCCEEDED', 'FAILED', 'CANCELLED'] as const) {
     t.like(snapshotFrom({ ...wire, state: JobState[state] }), { state, final: true });
   }
+});
+
+test('what few jobs ask for goes out as the contract has it', (t) => {
+  t.like(specFrom({
+    queue: 'q', type: 't', retryPolicy: { initialBackoffMs: 1_500, factor: 3 }, unique: { key: 'k', lifetimeMs: 2_000, onConflict: 'REPLACE' },
+    serialKey: 's', limitKey: 'l', startWithinMs: 500,
+  }), {
+    retryPolicy: { initialBackoff: { seconds: 1, nanos: 500_000_000 }, factor: 3 },
+    unique: { key: 'k', scope: UniqueScope.QUEUE, lifetime: { seconds: 2, nanos: 0 }, onConflict: UniqueConflict.REPLACE },
+    serialKey: 's', limitKey: 'l', deadline: { $case: 'startWithin', value: { seconds: 0, nanos: 500_000_000 } },
+  });
+  t.throws(() => specFrom({ queue: 'q', type: 't', startBy: new Date(), startWithinMs: 1 }), { instanceOf: TypeError });
 });

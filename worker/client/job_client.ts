@@ -11,6 +11,7 @@ import { Chunker } from './chunks.ts';
 import { coordinatorsOf } from './client_options.ts';
 import type { ClientOptions } from './client_options.ts';
 import type { Coordinators } from './coordinators.ts';
+import { wireFilter, type FailedJobFilter, type JobFilter } from './job_filter.ts';
 import { nameOf, snapshotFrom } from './job_snapshot.ts';
 import type { JobSnapshot } from './job_snapshot.ts';
 import { specFrom } from '../new_job.ts';
@@ -135,6 +136,27 @@ export class JobClient {
       }
     }
     return results;
+  }
+
+  /** Cancels all that match and are not final; resolves to how many the last try cancelled. Give a large number a longer `timeoutMs`. */
+  async cancelAll(filter: JobFilter, reason = ''): Promise<number> {
+    const request = CancelJobsRequest.create({ filter: wireFilter(filter), reason });
+    const { jobsCancelled } = await this.#coordinators.call<CancelJobsResponse>(
+      (client, options, callback) => client.cancelJobs(request, new Metadata(), options, callback),
+    );
+    return jobsCancelled;
+  }
+
+  /**
+   * Makes a new job of each FAILED one that matches, oldest first, at most one for each; resolves to how many the last try
+   * made. `jobsPerSecond` spreads them evenly (default: at once), `maxAttempts` is their budget (default: the old one).
+   */
+  async retryAll(filter: FailedJobFilter, { jobsMax = 0, jobsPerSecond = 0, maxAttempts = 0 } = {}): Promise<number> {
+    const request = RetryJobsRequest.create({ filter: wireFilter(filter), jobsMax, jobsPerSecond, maxAttempts });
+    const { jobsRetried } = await this.#coordinators.call<RetryJobsResponse>(
+      (client, options, callback) => client.retryJobs(request, new Metadata(), options, callback),
+    );
+    return jobsRetried;
   }
 
   /** Closes its connections. Calls under way fail. */
