@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Specials } from '../store/claim.ts';
 import { HeldLease } from './held_lease.ts';
 import { durationOf, type LeasedJobMessage } from './messages.ts';
 import type { Mender } from './mender.ts';
@@ -43,7 +44,7 @@ export class Delivery {
   }
 
   deliver(
-    session: Session, queue: QueueSettings, token: { leaseId: bigint; secret: bigint }, jobs: GrantedJob[], specialIds?: ReadonlySet<string>,
+    session: Session, queue: QueueSettings, token: { leaseId: bigint; secret: bigint }, jobs: GrantedJob[], specials?: Specials,
   ): void {
     this.#moved();
     const port = session.port;
@@ -65,7 +66,7 @@ export class Delivery {
       messages.push(message(job, queue));
     }
     const lease = new HeldLease({
-      leaseId: token.leaseId, secret: token.secret, queueId: queue.id, jobIds, attempts, bytes, grantedMs: this.#clock.nowMs(), specialIds,
+      leaseId: token.leaseId, secret: token.secret, queueId: queue.id, jobIds, attempts, bytes, grantedMs: this.#clock.nowMs(), specials,
       timeoutsMs: timeouts ? jobs.map(({ timeoutMs }) => timeoutMs) : undefined,
     });
     lease.number = session.leaseNumber;

@@ -147,7 +147,7 @@ export class Dispatcher {
         this.#full.add(wants[index]!.queueId, full.tokenDueMs);
       }
     });
-    if (wants.some(({ queue }, index) => queue.keyRate && result.slots[index]!.some((slot) => slot?.specialIds !== undefined))) {
+    if (wants.some(({ queue }, index) => queue.keyRate && result.slots[index]!.some((slot) => slot?.specials !== undefined))) {
       this.#keyedStarts();
     }
     return result;
@@ -306,7 +306,7 @@ export class Dispatcher {
       const lease = claimed[index];
       if (lease !== undefined) {
         count += lease.jobs.length;
-        this.#delivery.deliver(slot.session, want.queue, { leaseId: lease.leaseId, secret: slot.secret }, lease.jobs, lease.specialIds);
+        this.#delivery.deliver(slot.session, want.queue, { leaseId: lease.leaseId, secret: slot.secret }, lease.jobs, lease.specials);
         const mean = lease.jobs.reduce((sum, job) => sum + job.bytes, 0) / lease.jobs.length;
         this.#meanBytes.set(want.queueId, (this.#meanBytes.get(want.queueId) ?? mean) * (1 - MEAN_WEIGHT) + mean * MEAN_WEIGHT);
         this.#countWaits(lease);

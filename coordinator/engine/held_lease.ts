@@ -1,4 +1,5 @@
 import { Bits } from '../bits.ts';
+import type { Specials } from '../store/claim.ts';
 import { formatToken } from './token.ts';
 
 /** A lease as its session knows it. The database's row is the truth; this is what makes the common case cheap. */
@@ -11,8 +12,8 @@ export class HeldLease {
   readonly attempts: number[];
   /** Weight of each job in the window: bytes. */
   readonly bytes: number[];
-  /** Jobs whose end concerns others: they are settled the careful way. undefined: none. */
-  readonly specialIds: ReadonlySet<string> | undefined;
+  /** Jobs whose end concerns others: those of which more than a batch's count depends on it are settled the careful way. */
+  readonly specials: Specials | undefined;
   /** How long each attempt may take, by place: milliseconds, null: no limit. undefined: none of them has one. */
   readonly timeoutsMs: readonly (number | null)[] | undefined;
   /** When it was granted, by this process's monotonic clock: milliseconds. */
@@ -28,7 +29,7 @@ export class HeldLease {
 
   constructor(fields: {
     leaseId: bigint; secret: bigint; queueId: number; jobIds: string[]; attempts: number[]; bytes: number[];
-    grantedMs: number; settled?: Bits; specialIds?: ReadonlySet<string> | undefined;
+    grantedMs: number; settled?: Bits; specials?: Specials | undefined;
     timeoutsMs?: readonly (number | null)[] | undefined;
   }) {
     this.leaseId = fields.leaseId;
@@ -38,7 +39,7 @@ export class HeldLease {
     this.jobIds = fields.jobIds;
     this.attempts = fields.attempts;
     this.bytes = fields.bytes;
-    this.specialIds = fields.specialIds;
+    this.specials = fields.specials;
     this.timeoutsMs = fields.timeoutsMs;
     this.grantedMs = fields.grantedMs;
     this.settled = fields.settled ?? new Bits(fields.jobIds.length);

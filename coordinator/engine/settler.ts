@@ -49,6 +49,7 @@ export class Settler {
   readonly #roomMade: () => void;
   readonly #ended: (jobs: { jobId: string }[]) => void;
   readonly #roomIn: (queueId: number) => void;
+  readonly #counted: () => void;
   readonly #batcher: Batcher<FastPart>;
   #closed = false;
 
@@ -57,6 +58,8 @@ export class Settler {
     ended: (jobs: { jobId: string }[]) => void;
     /** Jobs of this queue run no more. */
     roomIn: (queueId: number) => void;
+    /** Batches counted some of them. */
+    counted: () => void;
   }) {
     this.#store = deps.store;
     this.#mender = deps.mender;
@@ -67,6 +70,7 @@ export class Settler {
     this.#roomMade = deps.roomMade;
     this.#ended = deps.ended;
     this.#roomIn = deps.roomIn;
+    this.#counted = deps.counted;
     this.#batcher = new Batcher((parts) => this.#flush(parts), FLUSH_OUTCOMES_MAX, (part) => part.places.length);
   }
 
@@ -91,7 +95,8 @@ export class Settler {
       } else if (token === undefined) {
         receipts[index] = receipt(jobId, ReceiptStatus.LEASE_LOST);
       } else {
-        const plain = known !== undefined && move.kind === 'succeed' && move.followUps.length === 0 && known.specialIds?.has(jobId) !== true;
+        // null: more than a count depends on the job's end.
+        const plain = known !== undefined && move.kind === 'succeed' && move.followUps.length === 0 && known.specials?.get(jobId) !== null;
         const place = plain ? known.place(jobId) : -1;
         if (place >= 0 && known!.taken.set(place)) {
           places.push(place);
@@ -158,6 +163,9 @@ export class Settler {
     this.#roomMade();
     parts.forEach((part) => this.#answer(part, accepted));
     this.#ended(rows);
+    if (rows.some(({ batchId }) => batchId !== null)) {
+      this.#counted();
+    }
   }
 
   /** Until the database takes it or refuses it: what workers have reported is not forgotten while it is away. */
@@ -251,7 +259,7 @@ function gather(parts: FastPart[]): { leases: Map<bigint, LeaseSettle>; rows: Su
       const { jobId, move } = part.jobs[part.indexes[order]!]!;
       const { result, resultType } = move as Extract<Move, { kind: 'succeed' }>;
       settling.add.set(place);
-      rows.push({ jobId, leaseId: lease.leaseId, attempt: lease.attempts[place]!, result, resultType });
+      rows.push({ jobId, leaseId: lease.leaseId, attempt: lease.attempts[place]!, result, resultType, batchId: lease.specials?.get(jobId) ?? null });
     }
   }
   // Leases are locked in id order, everywhere.

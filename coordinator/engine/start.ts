@@ -123,7 +123,9 @@ export class RunningEngine implements Engine {
       keyedStarts: () => this.#gatekeeper.soon(),
     });
     this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
-    this.settler = new Settler({ store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended, roomIn });
+    this.settler = new Settler({
+      store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended, roomIn, counted: () => this.#batches.soon(),
+    });
     this.progress = new ProgressWriter({ store, clock, written: moved });
     const alarm = (what: string, work: () => Promise<AlarmRound>) => new Alarm({ work, what, databaseNowMs: () => this.nowMs(), clock, log: store.log });
     this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());

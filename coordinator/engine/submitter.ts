@@ -125,8 +125,15 @@ export class Submitter {
 
   async #flushSpecial(callers: Caller[]): Promise<void> {
     const started = this.#clock.nowMs();
-    await this.#commitEach(callers, (byCaller) => this.#store.submitSpecial(byCaller));
-    this.#specialSubmitted();
+    const batched = callers.filter(({ rows }) => rows.every(({ job }) => this.#store.isOnlyCounted(job)));
+    const others = callers.filter((caller) => !batched.includes(caller));
+    if (batched.length > 0) {
+      await this.#commitEach(batched, (byCaller) => this.#store.submitBatched(byCaller));
+    }
+    if (others.length > 0) {
+      await this.#commitEach(others, (byCaller) => this.#store.submitSpecial(byCaller));
+      this.#specialSubmitted();
+    }
     callers.forEach((caller) => {
       this.#waitingBytes -= caller.bytes;
     });

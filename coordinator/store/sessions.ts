@@ -1,5 +1,6 @@
 import { int4Array, int8Array, textArray, uuidArray } from './binary.ts';
 import { Bits } from '../bits.ts';
+import type { Specials } from './claim.ts';
 import type { HotConnection, Statement } from './hot_connection.ts';
 
 /** One worker's stream, as others see it. */
@@ -58,7 +59,7 @@ export interface ResumedLease {
   /** By place in jobIds. */
   bytes: number[];
   /** Jobs whose end concerns others may be among them: all are taken for such. */
-  specialIds: ReadonlySet<string> | undefined;
+  specials: Specials | undefined;
   /** By place in jobIds; undefined: none has one. */
   timeoutsMs: (number | null)[] | undefined;
 }
@@ -109,7 +110,7 @@ export async function resumeLeases(
     attempts: row[5]!.split(',').map(Number),
     settled: Bits.parse(row[6]!),
     bytes: row[7]!.split(',').map(Number),
-    specialIds: row[8] === 't' ? new Set(row[4]!.split(',')) : undefined,
+    specials: row[8] === 't' ? new Map(row[4]!.split(',').map((id) => [id, null])) : undefined,
     timeoutsMs: /\d/.test(row[9]!) ? row[9]!.split(',').map((text) => (text === '' ? null : Number(text))) : undefined,
   }));
 }

@@ -23,6 +23,7 @@ import { RecentJobs } from './recent_jobs.ts';
 import { Retirement } from './retire.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { afterEnd, comeBack, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { isOnlyCounted, submitBatched } from './submit_batched.ts';
 import { forgetGates, lockCallersGates, submitSpecialCaller } from './submit_special.ts';
 import { sweepKeys, type KeyPlace } from './sweep_keys.ts';
 import { lockKeys } from './take_keys.ts';
@@ -59,6 +60,7 @@ export class Store {
   readonly #pulse: HotConnection;
   readonly #recent = new RecentJobs();
   readonly #submits = new Optimism(isUniqueViolation);
+  readonly #batched = new Optimism((error) => !isTransient(error) || isLocked(error));
   readonly #settles = new Optimism(isUniqueViolation);
 
   constructor(databaseUrl: string, log: Log, observe: StatementObserver, retention: Retention = RETENTION) {
@@ -139,6 +141,19 @@ export class Store {
     }));
   }
 
+  /** Likewise for callers whose jobs ask for nothing but to be counted (isOnlyCounted): all of them in one statement where that can be. */
+  submitBatched(callers: SubmitRow[][]): Promise<(CallerSubmit | { error: Error })[]> {
+    return this.#batched.run<(CallerSubmit | { error: Error })[]>(
+      async () => {
+        const rows = callers.flat();
+        const draw = await submitBatched(this.#special, rows);
+        this.#recent.keep(draw, rows);
+        return callers.map(() => ({ positionMin: firstPosition(draw, rows), existingIds: [], takenIds: [] }));
+      },
+      () => this.submitSpecial(callers),
+    );
+  }
+
   async #eachCaller(run: TransactionRun, callers: SubmitRow[][], submitCaller: typeof submitOneCaller): Promise<(CallerSubmit | { error: Error })[]> {
     const results: (CallerSubmit | { error: Error })[] = [];
     let locked: { error: Error; count: number } | undefined;
@@ -216,6 +231,7 @@ export class Store {
     return this.#withPartitions(() => this.#mend.transaction('mend', work));
   }
 
+  isOnlyCounted = isOnlyCounted;
   lockLeases = lockLeases;
   lockGates = lockGates;
   lookAtJobs = lookAtJobs;

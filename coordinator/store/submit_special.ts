@@ -19,7 +19,7 @@ const INSERT: Statement = {
     on conflict (id) do nothing
     returning id
   )
-  select i.id from input i join inserted using (id) order by i.ordinal`,
+  select id from inserted`,
 };
 
 const ENTER: Statement = {
@@ -39,9 +39,11 @@ export async function submitSpecialCaller(run: TransactionRun, rows: SubmitRow[]
 async function submitPart(run: TransactionRun, rows: SubmitRow[]): Promise<CallerSubmit> {
   const effects = await takeKeys(run, rows);
   const entering = effects === undefined ? rows : rows.filter(({ job }) => !effects.standIns.has(job.id));
-  const insertedIds = (await run(INSERT, parameters(entering))).map(([id]) => id!);
-  const repeats = await repeatsOf(run, entering, new Set(insertedIds));
-  const [row] = await run(ENTER, [uuidArray(insertedIds)]);
+  const inserted = new Set((await run(INSERT, parameters(entering))).map(([id]) => id!));
+  // In the order of the request, and once each: an id that it names twice is one job.
+  const newIds = new Set(entering.map(({ job }) => job.id).filter((id) => inserted.has(id)));
+  const repeats = await repeatsOf(run, entering, inserted);
+  const [row] = await run(ENTER, [uuidArray([...newIds])]);
   return { positionMin: row![0] === null ? null : BigInt(row![0]!), ...repeats, effects };
 }
 

@@ -207,7 +207,7 @@ test('the settle is fenced by the token and by the mask: with either wrong, noth
   const [left, right] = [(await coordinator.claim(queueId, 2))!, (await coordinator.claim(queueId, 2))!];
   const bits = (text: string) => Bits.parse(text);
   const settling = ({ leaseId: id, secret }: typeof left, expected = '00') => ({ leaseId: id, secret, expected: bits(expected), add: bits('11') });
-  const rows = [left, right].flatMap(({ leaseId: id, jobIds }) => jobIds.map((jobId) => ({ jobId, leaseId: id, attempt: 1, result: null, resultType: null })));
+  const rows = [left, right].flatMap(({ leaseId: id, jobIds }) => jobIds.map((jobId) => ({ jobId, leaseId: id, attempt: 1, result: null, resultType: null, batchId: null })));
   for (const wrong of [settling({ ...right, secret: right.secret ^ 1n }), settling(right, '10'), settling({ ...right, leaseId: 999_999n })]) {
     const error = await t.throwsAsync(coordinator.store.settle([settling(left), wrong], rows, []));
     t.true(coordinator.store.isRefused(error));

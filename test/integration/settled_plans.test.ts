@@ -13,7 +13,7 @@ import { StoreWorld, type Claimed, type StoreCoordinator } from '../support/stor
 const ROWS = 200_000;
 const JOBS = 100;
 /** Everything that grows with the work, and its partitions. */
-const LARGE = /^(ready|scheduled|lease|job|outcome|attempt|progress)(_|$)/;
+const LARGE = /^(ready|scheduled|lease|job|outcome|attempt|progress|batch)(_|$)/;
 /** Blocks that a statement may read for each of its 100 jobs: two or three indexes, three levels deep, with their heaps. */
 const BLOCKS_PER_JOB_MAX = 15;
 /** Blocks that a statement may read beside. The look at the levels steps from one of 50 queues to the next. */
@@ -31,7 +31,7 @@ function settleAll({ leaseId, secret, jobIds }: Claimed) {
   jobIds.forEach((_, place) => add.set(place));
   return {
     lease: { leaseId, secret, expected: new Bits(jobIds.length), add },
-    rows: jobIds.map((jobId) => ({ jobId, leaseId, attempt: 1, result: null, resultType: null })),
+    rows: jobIds.map((jobId) => ({ jobId, leaseId, attempt: 1, result: null, resultType: null, batchId: null })),
   };
 }
 
@@ -47,6 +47,11 @@ function statements(world: StoreWorld, coordinator: StoreCoordinator, queueId: n
     const last = mark;
     mark = BigInt(await of.value<string>('select last_value from skiplease.position')) * 16_384n + 16_383n;
     return last;
+  };
+  const batch = async () => {
+    const batchId = uuidv7();
+    await world.rows(`insert into skiplease.batch (id, label, created_at) values ($1, '', now())`, [batchId]);
+    return batchId;
   };
   const all = (claimed: Claimed) => ({
     masks: [{ leaseId: claimed.leaseId, add: settleAll(claimed).lease.add }], outcomes: [], attempts: [], returns: [],
@@ -81,6 +86,18 @@ function statements(world: StoreWorld, coordinator: StoreCoordinator, queueId: n
       name: 'settle', text: /^\s*with fenced/, run: async () => {
         const { lease, rows } = settleAll(await fresh());
         await store.settle([lease], rows, [lease.leaseId]);
+      },
+    },
+    {
+      name: 'submit to a batch', text: /^\s*with open/, run: async () => {
+        await store.submitBatched([rowsOf(queueId, newJobs(JOBS, { options: { batchId: await batch() } }))]);
+      },
+    },
+    {
+      name: 'settle for a batch', text: /^\s*with fenced[\s\S]*counted/, run: async () => {
+        const { lease, rows } = settleAll(await fresh());
+        const batchId = await batch();
+        await store.settle([lease], rows.map((row) => ({ ...row, batchId })), [lease.leaseId]);
       },
     },
     {
@@ -157,12 +174,13 @@ async function fill(world: StoreWorld): Promise<void> {
     `ready select -n, id, now(), 900000 + n % 50, 400, 0, 1, false from ${series}`,
     `scheduled select id, now() + interval '1 day', 900000, 400, 0, 1 from ${series}`,
     `outcome (job_id, lease_id, finished_at, state, attempt) select id, null, now(), 4, 1 from ${series}`,
+    `batch (id, label, created_at) select id, '', now() from ${series} where n <= 20000`,
     `lease select -n, 0, 900000, id, id, now(), array[id], '{1}', '{0}', '0' from ${series} where n <= 20000`,
   ].map((rows) => world.rows(`insert into skiplease.${rows}`)));
 }
 
 async function clear(world: StoreWorld): Promise<void> {
-  for (const table of ['job', 'ready', 'scheduled', 'outcome', 'lease', 'attempt', 'progress']) await world.rows(`truncate skiplease.${table}`);
+  for (const table of ['job', 'ready', 'scheduled', 'outcome', 'lease', 'attempt', 'progress', 'batch cascade']) await world.rows(`truncate skiplease.${table}`);
 }
 
 async function check(t: ExecutionContext, world: StoreWorld, watch: PlanWatch, queueId: number, when: string): Promise<void> {

@@ -174,7 +174,7 @@ test('a lease of a coordinator that expired long ago is live until somebody take
     t.is(locked.get(claimed.leaseId)?.secret, claimed.secret);
     const accepted = await other.store.settle(
       [{ leaseId: claimed.leaseId, secret: claimed.secret, expected: locked.get(claimed.leaseId)!.settled.copy(), add: full(locked.get(claimed.leaseId)!.settled) }],
-      [{ jobId: claimed.jobIds[0]!, leaseId: claimed.leaseId, attempt: 1, result: null, resultType: null }], []);
+      [{ jobId: claimed.jobIds[0]!, leaseId: claimed.leaseId, attempt: 1, result: null, resultType: null, batchId: null }], []);
     t.is(accepted, undefined, 'all of them');
     t.is(await world.count('outcome', 'state = 4'), 1);
   });

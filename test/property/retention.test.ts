@@ -97,7 +97,7 @@ async function end({ leaseId, secret, jobIds, attempts }: Claimed, as: 'succeede
   jobIds.forEach((_, place) => add.set(place));
   if (as === 'succeeded') {
     await store.settle([{ leaseId, secret, expected: new Bits(jobIds.length), add }],
-      jobIds.map((jobId, place) => ({ jobId, leaseId, attempt: attempts[place]!, result: null, resultType: null })), []);
+      jobIds.map((jobId, place) => ({ jobId, leaseId, attempt: attempts[place]!, result: null, resultType: null, batchId: null })), []);
   } else {
     await store.mend((run) => store.writeDecisions(run, {
       masks: [{ leaseId, add }],
