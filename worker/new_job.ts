@@ -1,3 +1,4 @@
+import { AfterPolicy } from '../proto/gen/skiplease/v1/job.ts';
 import type { JobSpec } from '../proto/gen/skiplease/v1/job.ts';
 import { newJobId } from './job_id.ts';
 import { durationFromMs } from './wire/duration.ts';
@@ -42,6 +43,10 @@ export interface NewJob {
   limitKey?: string;
   /** The open batch (BatchClient) that it belongs to. */
   batchId?: string;
+  /** It waits until all of these are final: at most 1,000, submitted before or in the same message. */
+  afterJobIds?: readonly string[];
+  /** When one of those does not succeed: `cancel` (default) cancels it too, with the code AFTER_JOB_FAILED. */
+  afterPolicy?: 'cancel' | 'run anyway';
 }
 
 /** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
@@ -62,8 +67,8 @@ export function specFrom(job: NewJob): JobSpec {
     serialKey: job.serialKey ?? '',
     limitKey: job.limitKey ?? '',
     batchId: job.batchId ?? '',
-    afterJobIds: [],
-    afterPolicy: 0,
+    afterJobIds: [...(job.afterJobIds ?? [])],
+    afterPolicy: job.afterPolicy === 'run anyway' ? AfterPolicy.RUN_ANYWAY : AfterPolicy.UNSPECIFIED,
   };
 }
 
@@ -87,5 +92,6 @@ export function specBytes(spec: JobSpec): number {
   let headers = 0;
   for (const [key, value] of Object.entries(spec.headers)) headers += 3 * (key.length + value.length) + 16;
   const keys = 3 * (spec.serialKey.length + spec.limitKey.length + (spec.unique?.key.length ?? 0));
-  return payload + headers + keys + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length + 160;
+  return payload + headers + keys + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length
+    + 40 * spec.afterJobIds.length + 160;
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
+import { v7 as uuidv7 } from 'uuid';
 import { findGrpcurl, grpcurl } from '../support/grpcurl.ts';
 import { testWhen } from '../support/skip.ts';
 import { waitFor } from '../support/wait.ts';
@@ -167,14 +168,18 @@ withGrpcurl('every command of the READMEs runs', async (t) => {
   const lease = await worker.lease();
   await worker.report(lease.token, [failedForGood(failed!, 'X', 'x'), failedForGood(watched!, 'X', 'x')]);
   worker.cut();
-  const jobs = await readFile(new URL('../../coordinator/rpc/README.md', import.meta.url), 'utf8');
-  const file = /^```json\n([\s\S]*?)^```/m.exec(jobs)![1]!;
+  const text = await readFile(new URL('../../coordinator/rpc/README.md', import.meta.url), 'utf8');
+  const [jobs, graph] = [...text.matchAll(/^```json\n([\s\S]*?)^```/gm)].map((match) => match[1]!);
+  const files: Record<string, string> = {
+    'jobs.jsonl': jobs!, 'graph.json': [1, 2, 3].reduce((done, number) => done.replaceAll(`ID_${number}`, uuidv7()), graph!),
+  };
   const created = await rpcCall('BatchService/CreateBatch', {});
-  const replace = { 'grpcurl -plaintext': `'${binary}' -plaintext`, 'localhost:7420': rpc.coordinator.grpcAddress, JOB_ID: watched!, BATCH_ID: created.messages[0]!.batch!.id, ' < jobs.jsonl': '' };
+  const replace = { 'grpcurl -plaintext': `'${binary}' -plaintext`, 'localhost:7420': rpc.coordinator.grpcAddress, JOB_ID: watched!, BATCH_ID: created.messages[0]!.batch!.id };
   const commands = [...await commandsOf('README.md', replace), ...await commandsOf('coordinator/rpc/README.md', replace)];
   t.true(commands.length >= 15, commands.join('\n'));
   for (const command of commands) {
-    const { code, output } = await shell(command, file);
+    const [alone, file] = command.split(' < ');
+    const { code, output } = await shell(alone!, file === undefined ? '' : files[file]!);
     t.is(code, 0, `${command}\n${output}`);
     t.not(output.trim(), '', command);
   }

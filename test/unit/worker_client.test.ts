@@ -66,6 +66,8 @@ test('a job’s estimated size is never below its size on the wire', (t) => {
     maxAttempts: fc.nat(1_000),
     timeoutMs: fc.nat(),
     headers: fc.dictionary(fc.string({ unit: 'binary', maxLength: 40 }), fc.string({ unit: 'binary' }), { maxKeys: 64 }),
+    afterJobIds: fc.array(fc.uuid(), { maxLength: 20 }),
+    afterPolicy: fc.constantFrom('cancel' as const, 'run anyway' as const),
   });
   fc.assert(fc.property(job, (newJob) => {
     const spec = specFrom(newJob);

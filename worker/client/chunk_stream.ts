@@ -118,7 +118,7 @@ export class ChunkStream {
     this.#failures = 0;
     this.#silence?.refresh();
     const error = refusal && new SkipleaseError(refusal.code, refusal.message, refusal.details);
-    if (error !== undefined && isPassing(error) && flight.tries < this.#coordinators.triesMax) {
+    if (error !== undefined && (isPassing(error) || this.#isTooEarly(flight, error)) && flight.tries < this.#coordinators.triesMax) {
       void this.#sendLater(flight, error);
       return;
     }
@@ -130,6 +130,12 @@ export class ChunkStream {
       this.fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
     }
     this.#wake();
+  }
+
+  /** It names jobs of a chunk before it, which itself is to be sent again. */
+  #isTooEarly({ chunk }: Flight, { reason }: SkipleaseError): boolean {
+    const [first] = this.#inFlight.keys();
+    return reason === 'AFTER_JOB_NOT_FOUND' && first! < chunk;
   }
 
   async #sendLater(flight: Flight, error: SkipleaseError): Promise<void> {

@@ -1,4 +1,4 @@
-import { AttemptState, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { AttemptState, BlockedReason, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Attempt, Job as WireJob, JobError } from '../../proto/gen/skiplease/v1/job.ts';
 import { msFromDuration } from '../wire/duration.ts';
 import { valueFrom } from '../wire/payload.ts';
@@ -40,6 +40,10 @@ export interface JobSnapshot {
   /** Oldest first. */
   attempts: AttemptSnapshot[];
   workerId: string;
+  /** The jobs that it waits for, or waited for. */
+  afterJobIds: string[];
+  /** While BLOCKED: what it waits for. */
+  blockedReason: 'DEPENDENCY' | 'SERIAL_KEY' | 'LIMIT_KEY' | undefined;
   timeoutMs: number | undefined;
   headers: Record<string, string>;
   progress: { percent: number; note: string; updateTime: Date | undefined; hasCheckpoint: boolean } | undefined;
@@ -54,7 +58,7 @@ export interface JobSnapshot {
 const finalStates: ReadonlySet<string> = new Set<JobStateName>(['SUCCEEDED', 'FAILED', 'CANCELLED']);
 
 export function snapshotFrom(wire: WireJob): JobSnapshot {
-  const { timeout, payload, result, state: stateNumber, attempts, ...same } = wire;
+  const { timeout, payload, result, state: stateNumber, attempts, blockedReason, ...same } = wire;
   const state = nameOf(JobState, stateNumber) as JobStateName;
   return {
     ...same,
@@ -63,6 +67,7 @@ export function snapshotFrom(wire: WireJob): JobSnapshot {
     payload: valueFrom(payload),
     result: valueFrom(result),
     attempts: attempts.map(attemptFrom),
+    blockedReason: blockedReason === BlockedReason.UNSPECIFIED ? undefined : nameOf(BlockedReason, blockedReason) as JobSnapshot['blockedReason'],
     timeoutMs: msFromDuration(timeout),
   };
 }

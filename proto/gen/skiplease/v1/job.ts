@@ -94,7 +94,10 @@ export namespace UniqueConflict {
 export const AfterPolicy = {
   /** UNSPECIFIED - As CANCEL. */
   UNSPECIFIED: 0,
-  /** CANCEL - It is CANCELLED, and so are those that wait for it with this policy. */
+  /**
+   * CANCEL - It is CANCELLED, and so are those that wait for it with this policy. The error code is AFTER_JOB_FAILED, the message names
+   * the job that it waited for. It stays so when that one is re-driven (RetryJobs).
+   */
   CANCEL: 1,
   /** RUN_ANYWAY - It runs once all of them are final, whatever they became. */
   RUN_ANYWAY: 2,
@@ -243,8 +246,9 @@ export interface JobSpec {
   /** An open batch (BatchService) that the job belongs to. */
   batchId: string;
   /**
-   * BLOCKED until all of these are final. They exist, or stand in the same request; at most 1,000. Jobs that wait for each
-   * other in a circle are refused.
+   * BLOCKED until all of these are final. They exist (else FAILED_PRECONDITION, AFTER_JOB_NOT_FOUND), or stand in the same
+   * request, before it or behind; at most 1,000. Jobs that wait for each other in a circle are refused. Its own time (run_at)
+   * and its keys count once it waits for nobody.
    */
   afterJobIds: string[];
   /** What becomes of it when one of them FAILED or was CANCELLED. */

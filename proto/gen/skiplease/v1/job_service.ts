@@ -1675,7 +1675,8 @@ export const JobServiceService = {
   /**
    * For floods: any number of chunks, each atomic and each acknowledged once it is committed, in the order of arrival.
    * The server reads no further while 16 chunks of a stream wait for their commit: write as fast as the stream accepts.
-   * A refused chunk is answered with its error and does not end the stream.
+   * A refused chunk is answered with its error and does not end the stream. Jobs may wait for jobs of earlier chunks that
+   * are not acknowledged yet.
    */
   streamSubmitJobs: {
     path: "/skiplease.v1.JobService/StreamSubmitJobs" as const,
@@ -1738,7 +1739,7 @@ export const JobServiceService = {
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
    * returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
-   * batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+   * batch, deadline and what it waited for; what waited for it and was cancelled with it stays so. With a filter: all FAILED jobs that match, oldest first, a thousand in each
    * commit; what is re-driven stays so when the call breaks off.
    */
   retryJobs: {
@@ -1760,7 +1761,8 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   /**
    * For floods: any number of chunks, each atomic and each acknowledged once it is committed, in the order of arrival.
    * The server reads no further while 16 chunks of a stream wait for their commit: write as fast as the stream accepts.
-   * A refused chunk is answered with its error and does not end the stream.
+   * A refused chunk is answered with its error and does not end the stream. Jobs may wait for jobs of earlier chunks that
+   * are not acknowledged yet.
    */
   streamSubmitJobs: handleBidiStreamingCall<StreamSubmitJobsRequest, StreamSubmitJobsResponse>;
   /** NOT_FOUND when there is no such job (or it was there longer ago than the retention). */
@@ -1781,7 +1783,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
    * returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
-   * batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+   * batch, deadline and what it waited for; what waited for it and was cancelled with it stays so. With a filter: all FAILED jobs that match, oldest first, a thousand in each
    * commit; what is re-driven stays so when the call breaks off.
    */
   retryJobs: handleUnaryCall<RetryJobsRequest, RetryJobsResponse>;
@@ -1823,7 +1825,8 @@ export interface JobServiceClient extends Client {
   /**
    * For floods: any number of chunks, each atomic and each acknowledged once it is committed, in the order of arrival.
    * The server reads no further while 16 chunks of a stream wait for their commit: write as fast as the stream accepts.
-   * A refused chunk is answered with its error and does not end the stream.
+   * A refused chunk is answered with its error and does not end the stream. Jobs may wait for jobs of earlier chunks that
+   * are not acknowledged yet.
    */
   streamSubmitJobs(): ClientDuplexStream<StreamSubmitJobsRequest, StreamSubmitJobsResponse>;
   streamSubmitJobs(
@@ -1898,7 +1901,7 @@ export interface JobServiceClient extends Client {
   /**
    * Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
    * returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
-   * batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+   * batch, deadline and what it waited for; what waited for it and was cancelled with it stays so. With a filter: all FAILED jobs that match, oldest first, a thousand in each
    * commit; what is re-driven stays so when the call breaks off.
    */
   retryJobs(

@@ -157,7 +157,10 @@ export interface JobOutcome {
     | { $case: "released"; value: Released }
     | { $case: "snoozed"; value: Snoozed }
     | undefined;
-  /** With succeeded: new jobs that are committed together with this outcome, or not at all. At most 100. */
+  /**
+   * With succeeded: new jobs that are committed together with this outcome, or not at all. At most 100.
+   * They may wait for each other, and for the job that they follow.
+   */
   followUps: JobSpec[];
 }
 
