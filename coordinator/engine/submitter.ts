@@ -15,6 +15,8 @@ import type { NewJob } from '../types.ts';
 const FLUSH_JOBS_MAX = 5_000;
 /** Likewise of those with options: more work for each, and rows of others that they lock. */
 const FLUSH_SPECIAL_JOBS_MAX = 1_000;
+/** So many jobs that are waited for are as much work as a job. */
+const AWAITED_AS_ONE_JOB = 5;
 /** What a client that was turned away waits before it tries again: milliseconds. */
 const RETRY_AFTER_MS = 250;
 
@@ -70,7 +72,7 @@ export class Submitter {
     this.#specialSubmitted = deps.specialSubmitted;
     this.#replaced = deps.replaced;
     this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
-    this.#special = new Batcher((callers) => this.#flushSpecial(callers), FLUSH_SPECIAL_JOBS_MAX, (caller) => caller.rows.length);
+    this.#special = new Batcher((callers) => this.#flushSpecial(callers), FLUSH_SPECIAL_JOBS_MAX, specialWeight);
   }
 
   /** The next flush is not full yet. */
@@ -262,6 +264,12 @@ export class Submitter {
       }
     }
   }
+}
+
+/** In jobs: one that waits for many takes as long as several. */
+function specialWeight({ rows }: Caller): number {
+  const awaited = rows.reduce((sum, { job }) => sum + (job.options?.after?.length ?? 0), 0);
+  return rows.length + Math.ceil(awaited / AWAITED_AS_ONE_JOB);
 }
 
 function refused(error: Error): SkipleaseError {

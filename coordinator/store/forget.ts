@@ -24,6 +24,8 @@ function orphans(table: string, column: string): string {
 export const FORGET: readonly string[] = [
   orphans('progress', 'job_id'),
   orphans('retried', 'origin_id'),
+  // Of jobs that were cancelled while they waited for one that has not ended.
+  orphans('dependency', 'job_id'),
   // Batches that were finished before then; what a batch counts does not depend on its jobs' rows. All that it looks at goes.
   `with gone as (
     delete from skiplease.batch where $1::uuid is not null and ctid = any(array(

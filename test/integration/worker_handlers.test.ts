@@ -4,6 +4,7 @@ import {
   JobCancelledError,
   JobClient,
   JobTimeoutError,
+  newJobId,
   PermanentError,
   RetryAfterError,
   SnoozeError,
@@ -232,6 +233,33 @@ test('a checkpoint is handed to the next attempt, and progress is seen while the
   end();
   t.like(await untilFinal(id), { state: 'SUCCEEDED', attempt: 2 });
   t.deepEqual(given, [undefined, { row: 500 }]);
+});
+
+test('jobs that wait for others run after them, or anyway, or are cancelled with them', async (t) => {
+  const order: string[] = [];
+  const [extract, clean, index] = [newJobId(), newJobId(), newJobId()];
+  const book = { queue: 'books', maxAttempts: 1 };
+  const [, , , publish, tidy] = await client.submitMany([
+    { ...book, id: extract, type: 'extract' },
+    { ...book, id: clean, type: 'clean', afterJobIds: [extract] },
+    { ...book, id: index, type: 'index', afterJobIds: [extract, clean] },
+    { ...book, type: 'publish', afterJobIds: [clean, index] },
+    { ...book, type: 'tidy', afterJobIds: [clean, index], afterPolicy: 'run anyway' },
+  ]);
+  t.like(await client.get(index), { state: 'BLOCKED', blockedReason: 'DEPENDENCY', afterJobIds: [extract, clean] });
+  const note = (job: { type: string }) => void order.push(job.type);
+  work(t, 'books', {
+    handlers: {
+      extract: note, clean: note, publish: note, tidy: note,
+      index: (job) => {
+        note(job);
+        throw new PermanentError('TOO_LONG', 'no');
+      },
+    },
+  });
+  t.like(await untilFinal(tidy!.id), { state: 'SUCCEEDED' });
+  t.deepEqual(order, ['extract', 'clean', 'index', 'tidy']);
+  t.like(await untilFinal(publish!.id), { state: 'CANCELLED', error: { code: 'AFTER_JOB_FAILED' } });
 });
 
 test('follow-ups are submitted with the success of their job, and not with its failure', async (t) => {
