@@ -90,3 +90,11 @@ begin
   where p.amount <> 0;
   return 'captured';
 end $$;
+
+-- The statements of the day's end, one for each merchant.
+create table if not exists ledger.statement (
+  run text not null,
+  merchant integer not null,
+  job_id uuid not null,
+  primary key (run, merchant)
+);

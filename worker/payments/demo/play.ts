@@ -11,6 +11,7 @@ import { checkInvariants, type Invariant } from '../invariants.ts';
 import { newRun } from '../job_id.ts';
 import { fileStreamOptions, paymentJobs, type UnreadableRow } from '../payment_jobs.ts';
 import { countRun, type RunCounts } from './counts.ts';
+import { endTheDay } from './day_end.ts';
 import type { Fleet } from './fleet.ts';
 import { killLeaseHolder, readRedeliveries, type Kill } from './kill.ts';
 import { Operator } from './operator.ts';
@@ -179,7 +180,12 @@ export async function play(options: DemoOptions, fleet: Fleet, run = newRun()): 
     const redelivery = await redeliveryInvariant({ options, run, fleet, client, operator, total, windowJobs }, kill);
     await makeAuditTables(client, { run, rows: expected.rows, jobCount: total });
     print(`\n${await reportTable(client, run)}\n`);
-    const invariants = [...await checkInvariants(client, run), redelivery];
+    const captured = [...await checkInvariants(client, run), redelivery];
+    const closing = await endTheDay({
+      address: fleet.coordinatorAddress, databaseUrl: coordinator.databaseUrl, client, run, queue: `${fleet.queue}-statements`, say: print,
+    });
+    const invariants = [...captured, ...closing];
+    print('');
     print(tell.invariants(invariants));
     print(tell.ending(invariants, total, seconds));
     return invariants.every(({ held }) => held);

@@ -1,9 +1,12 @@
 /** The demo's sentences. Everything that it prints, save the bar and the table, is worded here. */
 import { styleText } from 'node:util';
+import type { BatchSnapshot } from '../../index.ts';
 import type { Invariant } from '../invariants.ts';
 import type { UnreadableRow } from '../payment_jobs.ts';
 import type { Child } from './child.ts';
 import type { Kill, Redelivery } from './kill.ts';
+
+type BatchCounts = BatchSnapshot['counts'];
 
 const styled = (style: Parameters<typeof styleText>[0], text: string): string => styleText(style, text, { stream: process.stdout });
 
@@ -66,6 +69,15 @@ export function redelivered(kill: Kill, redeliveries: readonly Redelivery[], exp
       : `    ${number(complete)} more ${name} had captured and completed in one transaction, and could not report:\n    they were done, and stayed so.`,
     styled('dim', `    All of them are in ${listFile}`),
   ].join('\n');
+}
+
+export function dayEnd({ total, succeeded, failed, cancelled }: BatchCounts, existing: number): string {
+  return `  ${styled('cyan', '∑')} The day's end, a batch of ${plural(total, 'statement')} that was watched to its end: ${succeeded} written and mailed,\n`
+    + `    ${cancelled} called off by a filter, ${failed} failed (the bank was away). Submitted twice: ${existing} were there.`;
+}
+
+export function redriven(jobs: number, perSecond: number): string {
+  return `  ${styled('cyan', '↻')} The bank is back: ${plural(jobs, 'failed statement')} driven again, ${perSecond} a second.`;
 }
 
 /** The list of what the dead worker left, as CSV. */
