@@ -11,7 +11,7 @@ export { AbortReason, JobCancelledError, JobTimeoutError, LeaseLostError, Worker
 export { SkipleaseError } from './skiplease_error.ts';
 export type { FieldViolation } from './skiplease_error.ts';
 export { JobClient } from './client/job_client.ts';
-export type { CancelResult, JobClientOptions, RetryResult } from './client/job_client.ts';
+export type { CancelResult, JobClientOptions, RetryOptions, RetryResult } from './client/job_client.ts';
 export { BatchClient } from './client/batch_client.ts';
 export type { NewBatch } from './client/batch_client.ts';
 export type { BatchSnapshot, BatchStateName } from './client/batch_snapshot.ts';

@@ -91,7 +91,8 @@ export function specBytes(spec: JobSpec): number {
   const payload = spec.payload?.content?.$case === 'data' ? spec.payload.content.value.length : 0;
   let headers = 0;
   for (const [key, value] of Object.entries(spec.headers)) headers += 3 * (key.length + value.length) + 16;
+  const policy = spec.retryPolicy === undefined ? 0 : 64;
   const keys = 3 * (spec.serialKey.length + spec.limitKey.length + (spec.unique?.key.length ?? 0));
-  return payload + headers + keys + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length
+  return payload + headers + policy + keys + 3 * (spec.queue.length + spec.type.length + (spec.payload?.contentType.length ?? 0)) + spec.batchId.length
     + 40 * spec.afterJobIds.length + 160;
 }

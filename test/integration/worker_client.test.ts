@@ -1,6 +1,6 @@
 /** The submitters' client against real coordinators, over connections that break at the worst moment. */
 import test from 'ava';
-import { JobClient, newJobId, SkipleaseError } from '../../worker/index.ts';
+import { JobClient, newJobId, PermanentError, SkipleaseError, Worker } from '../../worker/index.ts';
 import type { ChunkAcknowledgement, JobSnapshot, NewJob } from '../../worker/index.ts';
 import { startWorld } from '../support/lease_world.ts';
 import type { World } from '../support/lease_world.ts';
@@ -66,6 +66,49 @@ test('submits at once share a message, and one that is refused has an answer of 
   t.is(((bad as PromiseRejectedResult).reason as SkipleaseError).fieldViolations[0]!.field, 'job.queue');
   t.deepEqual((again as PromiseFulfilledResult<unknown>).value, { id: first.id, existing: true });
   t.is(await countJobs('at-once'), 51);
+});
+
+test('a unique key: the answer names the job that has it, by whatever way it was submitted', async (t) => {
+  const client = new JobClient({ addresses: [world.addresses[0]!] });
+  t.teardown(() => client.close());
+  const job: NewJob = { queue: 'unique', type: 'work', unique: { key: 'ä', scope: 'QUEUE_AND_TYPE', lifetimeMs: 60_000 } };
+  const { id, existing } = await client.submit(job);
+  t.false(existing);
+  t.like(await client.get(id), { unique: { key: 'ä', scope: 'QUEUE_AND_TYPE', lifetimeMs: 60_000, onConflict: 'RETURN_EXISTING' }, retryPolicy: undefined });
+  t.deepEqual(await client.submit(job), { id, existing: true });
+  t.deepEqual((await client.submitMany([job, { ...job, type: 'other' }]))[0], { id, existing: true });
+  const chunks: ChunkAcknowledgement[] = [];
+  t.like(await client.stream([job, { ...job, unique: { key: 'new' } }], { onChunk: (chunk) => chunks.push(chunk) }), { created: 1, existing: 1 });
+  t.is(chunks[0]!.jobIds[0], id);
+  t.like(await t.throwsAsync(client.submit({ ...job, unique: { ...job.unique!, onConflict: 'REJECT' } }), { instanceOf: SkipleaseError }), { code: 'ALREADY_EXISTS', reason: 'UNIQUE_KEY_TAKEN' });
+  t.is((await client.submit({ ...job, unique: { ...job.unique!, onConflict: 'REPLACE' } })).existing, false);
+  t.like(await client.get(id), { state: 'CANCELLED' });
+});
+
+test('jobs by filter: what has failed is re-driven at a rate, and what waits is cancelled', async (t) => {
+  const client = new JobClient({ addresses: world.addresses });
+  t.teardown(() => client.close());
+  const retryPolicy = { maxAttempts: 1, initialBackoffMs: 5 };
+  const submitted = await client.submitMany(Array.from({ length: 20 }, () => ({ queue: 'by-filter', type: 'fails', retryPolicy })));
+  t.like(await client.get(submitted[0]!.id), { maxAttempts: 1, retryPolicy: { initialBackoffMs: 5 } });
+  const quiet = () => {};
+  const worker = new Worker({
+    addresses: world.addresses, queues: ['by-filter'], handlers: { fails: () => Promise.reject(new PermanentError('BROKEN', 'as it must')) },
+    handleSignals: false, logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  });
+  const running = worker.run();
+  await waitFor(async () => (await Promise.all(submitted.map(({ id }) => client.get(id)))).every(({ state }) => state === 'FAILED'), { deadlineMs, what: 'all to fail' });
+  await worker.stop();
+  await running;
+  t.is(await client.retryAll({ queue: 'by-filter', errorCode: 'OTHER' }), 0);
+  t.is(await client.retryAll({ queue: 'by-filter', errorCode: 'BROKEN' }, { jobsMax: 5, jobsPerSecond: 0.01, maxAttempts: 9 }), 5);
+  t.is(await client.retryAll({ queue: 'by-filter', createdBefore: new Date(Date.now() + 60_000) }), 15);
+  const oldest = [...submitted].sort((one, other) => (one.id < other.id ? -1 : 1))[0]!;
+  const { retriedAsJobId } = await client.get(oldest.id);
+  t.like(await client.get(retriedAsJobId), { originJobId: oldest.id, maxAttempts: 9 });
+  t.is(await client.cancelAll({ queue: 'by-filter', type: 'fails' }, 'enough'), 20);
+  t.like(await client.get(retriedAsJobId), { state: 'CANCELLED' });
+  await t.throwsAsync(client.cancelAll({}), { instanceOf: SkipleaseError, code: 'INVALID_ARGUMENT' });
 });
 
 test('a coordinator that says nothing is given up, and the next one has the job', async (t) => {

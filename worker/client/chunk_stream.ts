@@ -13,6 +13,7 @@ import { isPassing, retryWaitMs } from './retry.ts';
 export interface ChunkAcknowledgement {
   /** Counts from 1. */
   chunk: number;
+  /** In the order of the chunk; where another job has the unique key, that job's. */
   jobIds: readonly string[];
   /** Those of jobIds that had been submitted before. */
   existingJobIds: readonly string[];
@@ -112,7 +113,7 @@ export class ChunkStream {
     }, this.#coordinators.timeoutMs);
   }
 
-  #answered({ chunk, existingJobIds, error: refusal }: StreamSubmitJobsResponse): void {
+  #answered({ chunk, jobIds, existingJobIds, error: refusal }: StreamSubmitJobsResponse): void {
     const flight = this.#inFlight.get(chunk);
     if (flight === undefined) return;
     this.#failures = 0;
@@ -125,7 +126,8 @@ export class ChunkStream {
     this.#inFlight.delete(chunk);
     if (this.idle) this.#hush();
     try {
-      this.#onAcknowledged({ chunk, jobIds: flight.jobIds, existingJobIds, error });
+      // None are named when each job got the id that we chose.
+      this.#onAcknowledged({ chunk, jobIds: jobIds.length > 0 ? jobIds : flight.jobIds, existingJobIds, error });
     } catch (thrown) {
       this.fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
     }

@@ -24,6 +24,12 @@ export interface CoordinatorsOptions {
   messageBytesMax: number;
 }
 
+/** Of one call, instead of the client's. */
+export interface CallBounds {
+  timeoutMs?: number;
+  triesMax?: number;
+}
+
 /** The coordinators that a client may talk to: one at a time, the next one when the one in use cannot be reached. */
 export class Coordinators<Service extends Client = JobServiceClient> {
   readonly triesMax: number;
@@ -61,15 +67,16 @@ export class Coordinators<Service extends Client = JobServiceClient> {
   }
 
   /** One call, repeated where that may help. Rejects with a SkipleaseError. */
-  async call<Response>(start: UnaryCall<Service, Response>): Promise<Response> {
+  async call<Response>(start: UnaryCall<Service, Response>, bounds: CallBounds = {}): Promise<Response> {
+    const { timeoutMs, triesMax } = { ...this.#options, ...bounds };
     const once = () =>
       new Promise<Response>((resolve, reject) => {
-        start(this.current(), { deadline: Date.now() + this.#options.timeoutMs }, (error, response) => {
+        start(this.current(), { deadline: Date.now() + timeoutMs }, (error, response) => {
           if (error === null) resolve(response);
           else reject(error);
         });
       });
-    return withRetries(this.triesMax, once, (error) => this.failed(error));
+    return withRetries(triesMax, once, (error) => this.failed(error));
   }
 
   close(): void {

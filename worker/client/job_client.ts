@@ -42,6 +42,19 @@ export interface RetryResult {
   retriedAsJobId: string;
 }
 
+/** How retryAll goes about it. */
+export interface RetryOptions {
+  /** At most so many of those that match. Default: all. */
+  jobsMax?: number;
+  /** They become READY evenly spread, so many in a second: 0.001 to 1,000,000. Default: at once. */
+  jobsPerSecond?: number;
+  /** The new jobs' budget: 1 to 1,000. Default: that of the job that failed. */
+  maxAttempts?: number;
+}
+
+/** A call by filter goes on for as long as there are jobs: some ten thousand in a second. */
+const filterTimeoutMsMin = 600_000;
+
 /** Jobs in one SubmitJobs call of submitMany, each committed as a whole. */
 const submitJobsMax = 1_000;
 
@@ -138,25 +151,31 @@ export class JobClient {
     return results;
   }
 
-  /** Cancels all that match and are not final; resolves to how many the last try cancelled. Give a large number a longer `timeoutMs`. */
+  /** Cancels all that match and are not final; resolves to how many the last try cancelled. */
   async cancelAll(filter: JobFilter, reason = ''): Promise<number> {
     const request = CancelJobsRequest.create({ filter: wireFilter(filter), reason });
     const { jobsCancelled } = await this.#coordinators.call<CancelJobsResponse>(
-      (client, options, callback) => client.cancelJobs(request, new Metadata(), options, callback),
+      (client, options, callback) => client.cancelJobs(request, new Metadata(), options, callback), { timeoutMs: this.#filterTimeoutMs },
     );
     return jobsCancelled;
   }
 
   /**
    * Makes a new job of each FAILED one that matches, oldest first, at most one for each; resolves to how many the last try
-   * made. `jobsPerSecond` spreads them evenly (default: at once), `maxAttempts` is their budget (default: the old one).
+   * made. With `jobsMax` or `jobsPerSecond` it is tried once: when it breaks off, what was re-driven stays so, and what to
+   * ask for next is yours to say.
    */
-  async retryAll(filter: FailedJobFilter, { jobsMax = 0, jobsPerSecond = 0, maxAttempts = 0 } = {}): Promise<number> {
+  async retryAll(filter: FailedJobFilter, { jobsMax = 0, jobsPerSecond = 0, maxAttempts = 0 }: RetryOptions = {}): Promise<number> {
     const request = RetryJobsRequest.create({ filter: wireFilter(filter), jobsMax, jobsPerSecond, maxAttempts });
     const { jobsRetried } = await this.#coordinators.call<RetryJobsResponse>(
       (client, options, callback) => client.retryJobs(request, new Metadata(), options, callback),
+      { timeoutMs: this.#filterTimeoutMs, ...(jobsMax === 0 && jobsPerSecond === 0 ? {} : { triesMax: 1 }) },
     );
     return jobsRetried;
+  }
+
+  get #filterTimeoutMs(): number {
+    return Math.max(this.#coordinators.timeoutMs, filterTimeoutMsMin);
   }
 
   /** Closes its connections. Calls under way fail. */

@@ -2,6 +2,10 @@ import { AttemptState, BlockedReason, JobState } from '../../proto/gen/skiplease
 import type { Attempt, Job as WireJob, JobError } from '../../proto/gen/skiplease/v1/job.ts';
 import { msFromDuration } from '../wire/duration.ts';
 import { valueFrom } from '../wire/payload.ts';
+import { retryPolicyFrom } from '../wire/retry_policy.ts';
+import type { RetryPolicy } from '../wire/retry_policy.ts';
+import { uniqueKeyFrom } from '../wire/unique_key.ts';
+import type { UniqueKey } from '../wire/unique_key.ts';
 
 /** SUCCEEDED, FAILED and CANCELLED are final. */
 export type JobStateName = 'SCHEDULED' | 'READY' | 'LEASED' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED' | 'BLOCKED';
@@ -47,6 +51,9 @@ export interface JobSnapshot {
   timeoutMs: number | undefined;
   headers: Record<string, string>;
   progress: { percent: number; note: string; updateTime: Date | undefined; hasCheckpoint: boolean } | undefined;
+  /** Its own; undefined: its queue's alone. */
+  retryPolicy: RetryPolicy | undefined;
+  unique: UniqueKey | undefined;
   /** The FAILED job that this one is a retry of. */
   originJobId: string;
   /** The job that a retry made of this one. */
@@ -58,7 +65,7 @@ export interface JobSnapshot {
 const finalStates: ReadonlySet<string> = new Set<JobStateName>(['SUCCEEDED', 'FAILED', 'CANCELLED']);
 
 export function snapshotFrom(wire: WireJob): JobSnapshot {
-  const { timeout, payload, result, state: stateNumber, attempts, blockedReason, ...same } = wire;
+  const { timeout, payload, result, state: stateNumber, attempts, blockedReason, retryPolicy, unique, ...same } = wire;
   const state = nameOf(JobState, stateNumber) as JobStateName;
   return {
     ...same,
@@ -69,6 +76,8 @@ export function snapshotFrom(wire: WireJob): JobSnapshot {
     attempts: attempts.map(attemptFrom),
     blockedReason: blockedReason === BlockedReason.UNSPECIFIED ? undefined : nameOf(BlockedReason, blockedReason) as JobSnapshot['blockedReason'],
     timeoutMs: msFromDuration(timeout),
+    retryPolicy: retryPolicy && retryPolicyFrom(retryPolicy),
+    unique: unique && uniqueKeyFrom(unique),
   };
 }
 

@@ -5,6 +5,8 @@ import { specFrom } from '../new_job.ts';
 import type { NewJob } from '../new_job.ts';
 import { msFromDuration } from '../wire/duration.ts';
 import { valueFrom } from '../wire/payload.ts';
+import { retryPolicyFrom } from '../wire/retry_policy.ts';
+import { uniqueKeyFrom } from '../wire/unique_key.ts';
 import { nameOf } from './job_snapshot.ts';
 
 /** What each tick submits: a job without what the tick decides, or what makes no sense more than once. */
@@ -53,12 +55,14 @@ export function scheduleFrom({ job, missedTicks, overlap, ...same }: Schedule): 
   };
 }
 
-function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers }: JobSpec): ScheduledJob {
+function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers, retryPolicy, unique }: JobSpec): ScheduledJob {
   const timeoutMs = msFromDuration(timeout);
   return {
     queue, type, priority, headers,
     ...(payload && { payload: valueFrom(payload), ...(payload.contentType !== '' && { contentType: payload.contentType }) }),
     ...(maxAttempts > 0 && { maxAttempts }),
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(retryPolicy && { retryPolicy: retryPolicyFrom(retryPolicy) }),
+    ...(unique && { unique: uniqueKeyFrom(unique) }),
   };
 }

@@ -14,7 +14,7 @@ const IDLE_MS = 500;
 
 export interface SubmittedJob {
   id: string;
-  /** This id was submitted before; nothing was created. */
+  /** Nothing was created: this id was submitted before, or it is that of another job that has the unique key. */
   existing: boolean;
 }
 
@@ -92,14 +92,14 @@ export class SubmitLine {
     return this.#waiting.splice(0, Math.max(1, count));
   }
 
-  #acknowledged({ chunk, existingJobIds, error }: ChunkAcknowledgement): void {
+  #acknowledged({ chunk, jobIds, existingJobIds, error }: ChunkAcknowledgement): void {
     const waiters = this.#onWay.get(chunk) ?? [];
     this.#onWay.delete(chunk);
     if (error !== undefined) {
       for (const waiter of waiters) void this.#alone(waiter);
     } else {
       const existing = new Set(existingJobIds);
-      for (const { spec, resolve } of waiters) resolve({ id: spec.id, existing: existing.has(spec.id) });
+      for (const [index, { resolve }] of waiters.entries()) resolve({ id: jobIds[index]!, existing: existing.has(jobIds[index]!) });
     }
     if (this.#onWay.size === 0) {
       clearTimeout(this.#idleTimer);

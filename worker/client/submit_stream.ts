@@ -23,7 +23,7 @@ export interface StreamTotals {
   chunks: number;
   jobs: number;
   created: number;
-  /** Submitted before, under the same id. */
+  /** Submitted before, under the same id, or kept out by another job with the same unique key. */
   existing: number;
   refused: number;
   /** The refused chunks, at most the first 100 of them (onChunk is told of all). */
