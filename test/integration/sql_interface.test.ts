@@ -356,7 +356,7 @@ test('the two roles may call their functions, and nothing else', async (t) => {
   await application.query(`select skiplease.submit('as-role', 'x')`);
   await refused(t, complete(application, held.token, held.ids[0]!), '42501', /permission denied/);
   await refused(t, application.query('select * from skiplease.job'), '42501', /permission denied/);
-  await refused(t, application.query(`select skiplease.new_job_id()`), '42501', /permission denied/);
+  await refused(t, application.query(`select skiplease.new_job_id(now())`), '42501', /permission denied/);
   await application.query('set role skiplease_worker');
   await refused(t, application.query(`select skiplease.submit('as-role', 'x')`), '42501', /permission denied/);
   await refused(t, application.query('create table skiplease.mine ()'), '42501', /permission denied/);

@@ -14,11 +14,10 @@ create function skiplease.sql_interface_version() returns integer language sql i
 create function skiplease.raise(code text, reason text, message text) returns void language plpgsql as
 $$ begin raise exception using errcode = code, detail = reason, message = message; end $$;
 
--- A UUIDv7 of this moment by skiplease.now(): milliseconds, 12 bits of their fraction, 62 random bits. Those made one after the
--- other in a session keep their order.
-create function skiplease.new_job_id() returns uuid language sql volatile as $$
+-- A UUIDv7 of this moment: milliseconds, 12 bits of their fraction, 62 random bits.
+create function skiplease.new_job_id(moment timestamptz) returns uuid language sql volatile as $$
   select (lpad(to_hex(t.us / 1000), 12, '0') || to_hex(28672 + t.us % 1000 * 4096 / 1000) || substr(gen_random_uuid()::text, 20))::uuid
-    from (select (extract(epoch from skiplease.now()) * 1000000)::bigint as us) t
+    from (select (extract(epoch from moment) * 1000000)::bigint as us) t
 $$;
 
 -- Creates a queue, visible to others once the caller commits. Until then a coordinator that needs it is told to come again
@@ -59,24 +58,24 @@ declare
   queue_ids integer[];
   new_ids uuid[];
 begin
-  select format('jobs[%s].%s %s', i.ordinal - 1, v.field, v.words) into wrong
+  select format('jobs[%s].%s', i.ordinal - 1, w.words) into wrong
     from unnest(ids, queues, types, payloads, content_types, priorities, run_ats, max_attempts, timeouts, headers) with ordinality
            as i (id, queue, type, payload, content_type, priority, run_at, max_attempts, timeout, headers, ordinal)
-   cross join lateral (values
-     ('queue', i.queue ~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$', 'must be 1 to 128 letters, digits or . _ - : /, the first a letter or digit'),
-     ('type', i.type ~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$', 'must be 1 to 128 letters, digits or . _ - : /, the first a letter or digit'),
-     ('id', i.id::text ~ '^.{14}7.{4}[89ab]', 'must be a UUIDv7, or left out'),
-     ('id', skiplease.uuid_time(i.id) between moment - interval '24 hours' and moment + interval '5 minutes',
-      format('was made at %s: 24 hours past to 5 minutes ahead of %s are accepted', skiplease.uuid_time(i.id), moment)),
-     ('payload', octet_length(i.payload) <= 1048576, 'has more than 1 MiB'),
-     ('content_type', coalesce(i.content_type ~ '^[!-~][ -~]{0,126}$', true), 'must be at most 127 printable ASCII characters'),
-     ('priority', i.priority between 0 and 9, 'must be 0 to 9'),
-     ('run_at', coalesce(i.run_at <= moment + interval '3653 days', true), 'must not be later than in 10 years'),
-     ('max_attempts', coalesce(i.max_attempts between 1 and 1000, true), 'must be 1 to 1000, or left out'),
-     ('timeout', coalesce(i.timeout between interval '1 millisecond' and interval '30 days', true), 'must be 1 ms to 30 days, or left out'),
-     ('headers', coalesce(skiplease.are_headers(i.headers), true), 'must be an object of at most 64 strings, 16 KiB in all')
-   ) v (field, good, words)
-   where v.good is not true limit 1;
+   cross join lateral (select case
+     when i.queue is null or i.queue !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$' then 'queue must be 1 to 128 letters, digits or . _ - : /, the first a letter or digit'
+     when i.type is null or i.type !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$' then 'type must be 1 to 128 letters, digits or . _ - : /, the first a letter or digit'
+     when i.id::text !~ '^.{14}7.{4}[89ab]' then 'id must be a UUIDv7, or left out'
+     when skiplease.uuid_time(i.id) not between moment - interval '24 hours' and moment + interval '5 minutes' then
+       format('id was made at %s: 24 hours past to 5 minutes ahead of %s are accepted', skiplease.uuid_time(i.id), moment)
+     when octet_length(i.payload) > 1048576 then 'payload has more than 1 MiB'
+     when i.content_type !~ '^[!-~][ -~]{0,126}$' then 'content_type must be at most 127 printable ASCII characters'
+     when i.priority is null or i.priority not between 0 and 9 then 'priority must be 0 to 9'
+     when i.run_at > moment + interval '3653 days' then 'run_at must not be later than in 10 years'
+     when i.max_attempts not between 1 and 1000 then 'max_attempts must be 1 to 1000, or left out'
+     when i.timeout not between interval '1 millisecond' and interval '30 days' then 'timeout must be 1 ms to 30 days, or left out'
+     when i.headers is not null and not skiplease.are_headers(i.headers) then 'headers must be an object of at most 64 strings, 16 KiB in all'
+   end) w (words)
+   where w.words is not null limit 1;
   if wrong is not null then
     perform skiplease.raise('SK013', 'INVALID_ARGUMENT', wrong);
   end if;
@@ -137,7 +136,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
 set plan_cache_mode = force_generic_plan as $$
 declare
-  job_id constant uuid := coalesce(id, skiplease.new_job_id());
+  job_id constant uuid := coalesce(id, skiplease.new_job_id(skiplease.now()));
 begin
   perform skiplease.insert_jobs(array[job_id], array[queue], array[type], array[coalesce(payload, '')], array[content_type], array[priority],
     array[run_at], array[max_attempts], array[timeout], array[headers]);
@@ -152,7 +151,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
 set plan_cache_mode = force_generic_plan as $$
 declare
-  job_id constant uuid := coalesce(id, skiplease.new_job_id());
+  job_id constant uuid := coalesce(id, skiplease.new_job_id(skiplease.now()));
 begin
   perform skiplease.insert_jobs(array[job_id], array[queue], array[type], array[coalesce(convert_to(payload::text, 'UTF8'), '')],
     array[case when payload is not null then 'application/json' end], array[priority],
@@ -165,6 +164,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
 set plan_cache_mode = force_generic_plan as $$
 declare
+  moment constant timestamptz := skiplease.now();
   unknown text;
   ids uuid[];
   were_there boolean[];
@@ -187,7 +187,7 @@ begin
            array_agg(coalesce(i.priority, 0)), array_agg(i.run_at), array_agg(i.max_attempts), array_agg(i.timeout), array_agg(i.headers))
     into ids, were_there
     from (
-      select coalesce(j.id, skiplease.new_job_id()) as id, j.queue, j.type, j.payload, j.priority, j.run_at, j.max_attempts, j.timeout, j.headers
+      select coalesce(j.id, skiplease.new_job_id(moment + e.ordinal * interval '1 microsecond')) as id, j.queue, j.type, j.payload, j.priority, j.run_at, j.max_attempts, j.timeout, j.headers
         from jsonb_array_elements(jobs) with ordinality as e (job, ordinal)
        cross join lateral jsonb_to_record(e.job) as j (id uuid, queue text, type text, payload jsonb, priority integer,
                     run_at timestamptz, max_attempts integer, timeout interval, headers jsonb)
