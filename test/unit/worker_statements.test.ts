@@ -20,6 +20,8 @@ test('whatever comes from outside goes as hex digits', (t) => {
 
 test('a job is not put off in SQL, and what follows it asks for nothing that SQL cannot give', (t) => {
   t.throws(() => endOf('7.0', snoozedOutcome('id', 5)), { instanceOf: TypeError, message: /put off by throwing/ });
-  const spec = { ...specFrom({ queue: 'q', type: 't' }), serialKey: 'k' };
-  t.throws(() => endOf('7.0', succeededOutcome('id', undefined), [spec]), { instanceOf: TypeError, message: /serialKey/ });
+  const spec = specFrom({ queue: 'q', type: 't' });
+  const ending = (followUp: typeof spec) => endOf('7.0', succeededOutcome('id', undefined), [followUp]);
+  t.throws(() => ending({ ...spec, retryPolicy: { initialBackoff: undefined, maxBackoff: undefined } }), { instanceOf: TypeError, message: /retry policy/ });
+  t.true(ending({ ...spec, serialKey: 'k' }).includes(Buffer.from('{"serial_key":"k"}').toString('hex')));
 });

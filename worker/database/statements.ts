@@ -1,4 +1,5 @@
 /** The calls of Skiplease's SQL functions (coordinator/store/sql_interface.md) as text that shares a round trip with others. */
+import { AfterPolicy } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { msFromDuration } from '../wire/duration.ts';
@@ -27,14 +28,30 @@ export function endOf(token: string, { jobId, outcome }: JobOutcome, followUps: 
 }
 
 function submitOf(spec: JobSpec): string {
-  const { id, queue, type, payload, priority, start, maxAttempts, timeout, headers, ...others } = spec;
-  const asked = Object.entries(others).find(([, value]) => (Array.isArray(value) ? value.length > 0 : Boolean(value)));
-  if (asked !== undefined) throw new TypeError(`a job that follows a transaction's cannot have ${asked[0]}: submit it to a coordinator`);
+  const { id, queue, type, payload, priority, start, maxAttempts, timeout, headers } = spec;
   const runAt = start?.$case === 'runAt' ? `${text(start.value.toISOString())}::timestamptz`
     : start?.$case === 'delay' ? `now() + ${interval(msFromDuration(start.value))}` : 'null';
   const [bytes, contentType] = contentOf(payload);
   return `select skiplease.submit_bytes(${text(queue)}, ${text(type)}, ${bytes}, ${contentType}, ${uuid(id)}, ${priority}, ${runAt},
-    ${maxAttempts || 'null'}, ${interval(msFromDuration(timeout))}, ${text(JSON.stringify(headers))}::jsonb)`;
+    ${maxAttempts || 'null'}, ${interval(msFromDuration(timeout))}, ${text(JSON.stringify(headers))}::jsonb, ${text(optionsOf(spec))}::jsonb)`;
+}
+
+/** What few jobs ask for. */
+function optionsOf({ serialKey, limitKey, batchId, afterJobIds, afterPolicy, deadline, retryPolicy, unique }: JobSpec): string | undefined {
+  if (retryPolicy !== undefined || unique !== undefined) {
+    throw new TypeError('a job that follows in a transaction can have no retry policy of its own and no unique key: submit it to a coordinator');
+  }
+  const options = {
+    serial_key: serialKey || undefined,
+    limit_key: limitKey || undefined,
+    batch_id: batchId || undefined,
+    after_job_ids: afterJobIds.length === 0 ? undefined : afterJobIds,
+    after_policy: afterPolicy === AfterPolicy.RUN_ANYWAY ? 'RUN_ANYWAY' : undefined,
+    start_by: deadline === undefined ? undefined
+      : deadline.$case === 'startBy' ? deadline.value : new Date(Date.now() + msFromDuration(deadline.value)),
+  };
+  const written = JSON.stringify(options);
+  return written === '{}' ? undefined : written;
 }
 
 /** Bytes and content type, as literals. */

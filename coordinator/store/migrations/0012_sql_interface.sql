@@ -45,10 +45,47 @@ begin
      cross join lateral (select id from skiplease.queue where name = i.name offset 0) q order by i.ordinal);
 end $$;
 
--- Makes jobs that were checked: parallel arrays, one element a job. Returns true for those that had been there before.
+create function skiplease.are_headers(headers jsonb) returns boolean language sql immutable as $$
+  select jsonb_typeof(headers) = 'object' and (
+    select count(*) <= 64 and coalesce(sum(octet_length(key) + octet_length(value #>> '{}')), 0) <= 16384
+           and coalesce(bool_and(jsonb_typeof(value) = 'string' and key <> ''), true)
+      from jsonb_each(case when jsonb_typeof(headers) = 'object' then headers end))
+$$;
+
+create function skiplease.is_key(value jsonb) returns boolean language sql immutable as
+$$ select jsonb_typeof(value) = 'string' and length(value #>> '{}') between 1 and 256 $$;
+
+-- What is wrong with what a job asks for beyond the usual; null: nothing. Fields as in JobSpec.
+create function skiplease.options_problem(options jsonb) returns text language sql stable as $$
+  select case
+    when jsonb_typeof(options) <> 'object' then 'options must be an object'
+    when unknown is not null then format('%s is no field of a job that SQL submits', unknown)
+    when options ? 'serial_key' and not skiplease.is_key(options -> 'serial_key') then 'serial_key must have 1 to 256 characters'
+    when options ? 'limit_key' and not skiplease.is_key(options -> 'limit_key') then 'limit_key must have 1 to 256 characters'
+    when options ? 'batch_id' and options ->> 'batch_id' !~ uuid_form then 'batch_id must be a UUID'
+    when options ? 'after_job_ids' and (jsonb_typeof(options -> 'after_job_ids') <> 'array' or jsonb_array_length(options -> 'after_job_ids') not between 1 and 1000
+      or exists (select from jsonb_array_elements_text(options -> 'after_job_ids') as a (id) where a.id is null or a.id !~ uuid_form))
+      then 'after_job_ids must be an array of 1 to 1,000 UUIDs'
+    when options ? 'after_policy' and options ->> 'after_policy' not in ('CANCEL', 'RUN_ANYWAY') then 'after_policy must be CANCEL or RUN_ANYWAY'
+    end
+    from (select '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' as uuid_form,
+                 (select k.name from jsonb_object_keys(case when jsonb_typeof(options) = 'object' then options end) as k (name)
+                   where k.name <> all (array['serial_key', 'limit_key', 'batch_id', 'after_job_ids', 'after_policy', 'start_by']) limit 1) as unknown) c
+$$;
+
+-- The same as it is stored: JobOptions in types.ts.
+create function skiplease.stored_options(options jsonb) returns jsonb language sql stable as $$
+  select nullif(jsonb_strip_nulls(jsonb_build_object('serialKey', options -> 'serial_key', 'limitKey', options -> 'limit_key',
+    'batchId', lower(options ->> 'batch_id'),
+    'after', (select jsonb_agg(distinct lower(a.id)) from jsonb_array_elements_text(options -> 'after_job_ids') as a (id)),
+    'afterPolicy', case when options ? 'after_job_ids' then lower(coalesce(options ->> 'after_policy', 'CANCEL')) end,
+    'startByMs', floor(extract(epoch from (options ->> 'start_by')::timestamptz) * 1000))), '{}')
+$$;
+
+-- Makes jobs: parallel arrays, one element a job. Returns true for those that had been there before.
 create function skiplease.insert_jobs(
   ids uuid[], queues text[], types text[], payloads bytea[], content_types text[], priorities integer[], run_ats timestamptz[],
-  max_attempts integer[], timeouts interval[], headers jsonb[]
+  max_attempts integer[], timeouts interval[], headers jsonb[], options jsonb[]
 ) returns boolean[] language plpgsql volatile as $$
 #variable_conflict use_column
 declare
@@ -57,10 +94,11 @@ declare
   taken uuid;
   queue_ids integer[];
   new_ids uuid[];
+  entering_ids uuid[];
 begin
   select format('jobs[%s].%s', i.ordinal - 1, w.words) into wrong
-    from unnest(ids, queues, types, payloads, content_types, priorities, run_ats, max_attempts, timeouts, headers) with ordinality
-           as i (id, queue, type, payload, content_type, priority, run_at, max_attempts, timeout, headers, ordinal)
+    from unnest(ids, queues, types, payloads, content_types, priorities, run_ats, max_attempts, timeouts, headers, options) with ordinality
+           as i (id, queue, type, payload, content_type, priority, run_at, max_attempts, timeout, headers, options, ordinal)
    cross join lateral (select case
      when i.queue is null or i.queue !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$' then 'queue must be 1 to 128 letters, digits or . _ - : /, the first a letter or digit'
      when i.type is null or i.type !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$' then 'type must be 1 to 128 letters, digits or . _ - : /, the first a letter or digit'
@@ -74,28 +112,35 @@ begin
      when i.max_attempts not between 1 and 1000 then 'max_attempts must be 1 to 1000, or left out'
      when i.timeout not between interval '1 millisecond' and interval '30 days' then 'timeout must be 1 ms to 30 days, or left out'
      when i.headers is not null and not skiplease.are_headers(i.headers) then 'headers must be an object of at most 64 strings, 16 KiB in all'
+     when i.options is not null then skiplease.options_problem(i.options)
    end) w (words)
    where w.words is not null limit 1;
   if wrong is not null then
     perform skiplease.raise('SK013', 'INVALID_ARGUMENT', wrong);
   end if;
   queue_ids := skiplease.queue_numbers(queues);
-  with inserted as (
-    insert into skiplease.job (id, queue_id, max_attempts, priority, timeout_ms, run_at, type, content_type, headers, payload)
-    select i.id, i.queue_id, i.max_attempts, i.priority, ceil(extract(epoch from i.timeout) * 1000),
-           case when i.run_at > moment then i.run_at end, i.type, nullif(i.content_type, 'application/octet-stream'),
-           nullif(i.headers, '{}'), i.payload
-      from unnest(ids, queue_ids, types, payloads, content_types, priorities, run_ats, max_attempts, timeouts, headers)
-             as i (id, queue_id, type, payload, content_type, priority, run_at, max_attempts, timeout, headers)
-     order by i.id
+  with input as (
+    select * from unnest(ids, queue_ids, types, payloads, content_types, priorities, run_ats, max_attempts, timeouts, headers, options) with ordinality
+      as i (id, queue_id, type, payload, content_type, priority, run_at, max_attempts, timeout, headers, options, ordinal)
+  ),
+  inserted as (
+    insert into skiplease.job (id, queue_id, max_attempts, priority, timeout_ms, run_at, type, content_type, headers, options, payload)
+    select id, queue_id, max_attempts, priority, ceil(extract(epoch from timeout) * 1000), case when run_at > moment then run_at end, type,
+           nullif(content_type, 'application/octet-stream'), nullif(headers, '{}'),
+           case when options is not null then skiplease.stored_options(options) end, payload
+      from input order by id
     on conflict (id) do nothing
-    returning id, queue_id, run_at, priority, skiplease.job_bytes(payload, headers) as bytes
+    returning id, queue_id, run_at, priority, options, skiplease.job_bytes(payload, headers) as bytes
   ),
   timed as (
     insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt)
-    select id, coalesce(run_at, moment), queue_id, bytes, priority, 1 from inserted
+    select id, coalesce(run_at, moment), queue_id, bytes, priority, 1 from inserted where options is null
   )
-  select coalesce(array_agg(id), '{}') into new_ids from inserted;
+  select coalesce(array_agg(n.id), '{}'), array_agg(n.id order by i.ordinal) filter (where n.options is not null)
+    into new_ids, entering_ids from inserted n join input i using (id);
+  if entering_ids is not null then
+    perform skiplease.enter(entering_ids, true);
+  end if;
   -- A look of its own: what conflicted may have been committed after the insert began.
   select i.id into taken
     from unnest(ids, queue_ids, types) as i (id, queue_id, type)
@@ -110,13 +155,6 @@ begin
       from unnest(ids) with ordinality as i (id, ordinal) order by i.ordinal);
 end $$;
 
-create function skiplease.are_headers(headers jsonb) returns boolean language sql immutable as $$
-  select jsonb_typeof(headers) = 'object' and (
-    select count(*) <= 64 and coalesce(sum(octet_length(key) + octet_length(value #>> '{}')), 0) <= 16384
-           and coalesce(bool_and(jsonb_typeof(value) = 'string' and key <> ''), true)
-      from jsonb_each(case when jsonb_typeof(headers) = 'object' then headers end))
-$$;
-
 create function skiplease.create_queue(queue text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
@@ -130,7 +168,8 @@ end $$;
 
 create function skiplease.submit_bytes(
   queue text, type text, payload bytea, content_type text default null, id uuid default null, priority integer default 0,
-  run_at timestamptz default null, max_attempts integer default null, timeout interval default null, headers jsonb default null
+  run_at timestamptz default null, max_attempts integer default null, timeout interval default null, headers jsonb default null,
+  options jsonb default null
 ) returns uuid
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
@@ -139,13 +178,14 @@ declare
   job_id constant uuid := coalesce(id, skiplease.new_job_id(skiplease.now()));
 begin
   perform skiplease.insert_jobs(array[job_id], array[queue], array[type], array[coalesce(payload, '')], array[content_type], array[priority],
-    array[run_at], array[max_attempts], array[timeout], array[headers]);
+    array[run_at], array[max_attempts], array[timeout], array[headers], array[options]);
   return job_id;
 end $$;
 
 create function skiplease.submit(
   queue text, type text, payload jsonb default null, id uuid default null, priority integer default 0,
-  run_at timestamptz default null, max_attempts integer default null, timeout interval default null, headers jsonb default null
+  run_at timestamptz default null, max_attempts integer default null, timeout interval default null, headers jsonb default null,
+  options jsonb default null
 ) returns uuid
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
@@ -155,7 +195,7 @@ declare
 begin
   perform skiplease.insert_jobs(array[job_id], array[queue], array[type], array[coalesce(convert_to(payload::text, 'UTF8'), '')],
     array[case when payload is not null then 'application/json' end], array[priority],
-    array[run_at], array[max_attempts], array[timeout], array[headers]);
+    array[run_at], array[max_attempts], array[timeout], array[headers], array[options]);
   return job_id;
 end $$;
 
@@ -165,29 +205,26 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmap
 set plan_cache_mode = force_generic_plan as $$
 declare
   moment constant timestamptz := skiplease.now();
-  unknown text;
+  wrong text;
   ids uuid[];
   were_there boolean[];
 begin
   if jsonb_typeof(jobs) is distinct from 'array' or jsonb_array_length(jobs) not between 1 and 10000 then
     perform skiplease.raise('SK013', 'INVALID_ARGUMENT', 'jobs must be an array of 1 to 10,000 objects');
   end if;
-  select format('jobs[%s] %s', e.ordinal - 1, case when jsonb_typeof(e.job) = 'object' then format('has a field %s that is none of a job', k.name)
-           else 'is not an object' end) into unknown
-    from jsonb_array_elements(jobs) with ordinality as e (job, ordinal)
-    left join lateral jsonb_object_keys(case when jsonb_typeof(e.job) = 'object' then e.job end) as k (name) on true
-   where jsonb_typeof(e.job) <> 'object'
-      or k.name <> all (array['id', 'queue', 'type', 'payload', 'priority', 'run_at', 'max_attempts', 'timeout', 'headers'])
-   limit 1;
-  if unknown is not null then
-    perform skiplease.raise('SK013', 'INVALID_ARGUMENT', unknown);
+  select format('jobs[%s] is not an object', e.ordinal - 1) into wrong
+    from jsonb_array_elements(jobs) with ordinality as e (job, ordinal) where jsonb_typeof(e.job) <> 'object' limit 1;
+  if wrong is not null then
+    perform skiplease.raise('SK013', 'INVALID_ARGUMENT', wrong);
   end if;
   select array_agg(i.id), skiplease.insert_jobs(array_agg(i.id), array_agg(i.queue), array_agg(i.type),
            array_agg(coalesce(convert_to(i.payload::text, 'UTF8'), '')), array_agg(case when i.payload is not null then 'application/json' end),
-           array_agg(coalesce(i.priority, 0)), array_agg(i.run_at), array_agg(i.max_attempts), array_agg(i.timeout), array_agg(i.headers))
+           array_agg(coalesce(i.priority, 0)), array_agg(i.run_at), array_agg(i.max_attempts), array_agg(i.timeout), array_agg(i.headers), array_agg(i.options))
     into ids, were_there
     from (
-      select coalesce(j.id, skiplease.new_job_id(moment + e.ordinal * interval '1 microsecond')) as id, j.queue, j.type, j.payload, j.priority, j.run_at, j.max_attempts, j.timeout, j.headers
+      select coalesce(j.id, skiplease.new_job_id(moment + e.ordinal * interval '1 microsecond')) as id, j.queue, j.type, j.payload, j.priority, j.run_at, j.max_attempts, j.timeout, j.headers,
+             -- What is none of the usual fields, if anything is.
+             nullif(e.job - array['id', 'queue', 'type', 'payload', 'priority', 'run_at', 'max_attempts', 'timeout', 'headers'], '{}') as options
         from jsonb_array_elements(jobs) with ordinality as e (job, ordinal)
        cross join lateral jsonb_to_record(e.job) as j (id uuid, queue text, type text, payload jsonb, priority integer,
                     run_at timestamptz, max_attempts integer, timeout interval, headers jsonb)
@@ -308,11 +345,11 @@ begin
     perform skiplease.raise('SK013', 'INVALID_ARGUMENT', case when job_id is null then 'job_id is missing'
       when coalesce(code, '') = '' then 'code is missing' else 'retry_delay must be 0 to 365 days' end);
   end if;
-  select j.queue_id, j.priority, skiplease.job_bytes(j.payload, j.headers) as bytes, j.options -> 'retry' as retry,
+  select j.queue_id, j.priority, skiplease.job_bytes(j.payload, j.headers) as bytes, j.options, j.options -> 'retry' as retry,
          coalesce(j.max_attempts, q.max_attempts) as max_attempts, q.backoff_initial_ms, q.backoff_factor, q.backoff_max_ms, q.backoff_jitter
     into job from skiplease.job j join skiplease.queue q on q.id = j.queue_id where j.id = job_id;
   -- Read before it is locked, since it decides how: these columns never change.
-  select l.attempts[array_position(l.job_ids, job_id)] as attempt, l.special, l.granted_at,
+  select l.attempts[array_position(l.job_ids, job_id)] as attempt, l.granted_at,
          coalesce((select s.worker_id from skiplease.session s where s.id = l.session_id), '') as worker_id
     into lease from skiplease.lease l where l.id = skiplease.token_lease_id(token);
   last := coalesce(permanent, false) or lease.attempt >= job.max_attempts;
@@ -323,18 +360,18 @@ begin
     if not found then
       perform skiplease.refuse_lost(held.lease_id, job_id);
     end if;
-  elsif lease.special then
+  elsif skiplease.is_special(job.options) and not skiplease.is_only_counted(job.options) then
     -- Its gates are for the short transactions of a coordinator to lock.
-    perform skiplease.raise('SK010', 'HAS_A_GATE', format('Job %s may be tried again and was leased with jobs that others wait for: '
+    perform skiplease.raise('SK010', 'HAS_A_KEY', format('Job %s has a serial or limit key and may be tried again: '
       'roll back, and report its failure to the coordinator.', job_id));
   else
     update skiplease.lease l set settled = set_bit(l.settled, held.place - 1, 1) where l.id = held.lease_id;
-    insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt)
+    insert into skiplease.scheduled (job_id, run_at, queue_id, bytes, priority, attempt, special)
     select job_id, skiplease.now() + coalesce(retry_delay, interval '1 millisecond' * skiplease.backoff_ms(
              coalesce((job.retry ->> 'initialMs')::float8, job.backoff_initial_ms), coalesce((job.retry ->> 'factor')::float8, job.backoff_factor),
              coalesce((job.retry ->> 'maxMs')::float8, job.backoff_max_ms), coalesce((job.retry ->> 'jitter')::float8, job.backoff_jitter), held.attempt)),
            job.queue_id, job.bytes + coalesce((select octet_length(p.checkpoint) from skiplease.progress p where p.job_id = fail.job_id), 0),
-           job.priority, held.attempt + 1;
+           job.priority, held.attempt + 1, skiplease.is_special(job.options);
   end if;
   insert into skiplease.attempt (job_id, number, lease_id, state, started_at, ended_at, worker_id, error_code, error_message, error_details)
   values (job_id, held.attempt, held.lease_id, 1, lease.granted_at, skiplease.now(), lease.worker_id,
