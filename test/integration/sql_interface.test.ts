@@ -209,8 +209,8 @@ test('a stale, wrong or spent hold is refused, each in its own words', async (t)
   await complete(application, held.token, completed);
   await statuses(held, [returned], failed({ retryDelayMs: 60_000 }));
   await refused(t, complete(application, held.token, cancelled), 'SK021', /was cancelled/);
-  await refused(t, complete(application, held.token, completed), 'SK022', /before under this very lease/);
-  await refused(t, complete(application, held.token, returned), 'SK022');
+  await refused(t, complete(application, held.token, completed), 'SK022', /completed before/);
+  await refused(t, complete(application, held.token, returned), 'SK023', /failed before/);
   await refused(t, complete(application, held.token, uuidv7()), 'SK020');
   const wrong = held.token.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
   await refused(t, complete(application, wrong, kept), 'SK020');
@@ -221,6 +221,16 @@ test('a stale, wrong or spent hold is refused, each in its own words', async (t)
   held.worker.leave();
   await waitFor(async () => (await world.count('ready', 'job_id = $1', [kept])) === 1, { deadlineMs: 3_000, what: 'the job to be given back' });
   await refused(t, complete(application, held.token, kept), 'SK020');
+});
+
+test('what expired, if only its last attempt, is lost to its holder: nothing of it was completed', async (t) => {
+  const held = await holding(1, { maxAttempts: 1 });
+  held.worker.fallSilent();
+  engine.engine.sessions.detach(held.worker.session);
+  held.worker.session.heardMs = -Infinity;
+  await engine.engine.sessions.giveUp([held.worker.session], 0);
+  await waitFor(async () => (await world.count('outcome', 'job_id = $1 and state = 5', held.ids)) === 1, { deadlineMs: 3_000, what: 'the job to fail' });
+  await refused(t, complete(application, held.token, held.ids[0]!), 'SK020');
 });
 
 test('of a stale holder and the next one, the next one completes the job: its effects alone are there', async (t) => {

@@ -83,7 +83,7 @@ const CALLS: Record<string, string> = {
   'fail later': `select skiplease.fail($1, $2, 'BROKEN', retry_delay => '15 ms')`, 'fail for good': `select skiplease.fail($1, $2, 'BROKEN', permanent => true)`,
 };
 
-const SAID_IN_SQL: Record<string, ReceiptStatus> = { SK020: LEASE_LOST, SK021: CANCELLED, SK022: DUPLICATE };
+const SAID_IN_SQL: Record<string, ReceiptStatus> = { SK020: LEASE_LOST, SK021: CANCELLED, SK022: DUPLICATE, SK023: DUPLICATE };
 
 interface Said {
   leaseId: string;

@@ -237,15 +237,16 @@ end $$;
 -- Why the job is not (any more) held under this lease.
 create function skiplease.refuse_lost(lease_id bigint, job_id uuid) returns void language plpgsql stable as $$
 declare
-  ended skiplease.outcome;
+  ended record;
+  tried smallint := (select a.state from skiplease.attempt a where a.job_id = refuse_lost.job_id and a.lease_id = refuse_lost.lease_id);
 begin
-  select * into ended from skiplease.outcome o where o.job_id = refuse_lost.job_id;
+  select o.state, o.lease_id = refuse_lost.lease_id as by_us into ended from skiplease.outcome o where o.job_id = refuse_lost.job_id;
   if ended.state = 6 then
     perform skiplease.raise('SK021', 'CANCELLED', format('Job %s was cancelled.', job_id));
-  elsif ended.lease_id = refuse_lost.lease_id or exists (
-    select from skiplease.attempt a where a.job_id = refuse_lost.job_id and a.lease_id = refuse_lost.lease_id and a.state = 1
-  ) then
-    perform skiplease.raise('SK022', 'DUPLICATE', format('Job %s was completed or failed before under this very lease.', job_id));
+  elsif ended.state = 4 and ended.by_us then
+    perform skiplease.raise('SK022', 'COMPLETED', format('Job %s was completed before, under this very lease.', job_id));
+  elsif tried = 1 then
+    perform skiplease.raise('SK023', 'FAILED', format('This attempt of job %s was failed before, under this very lease.', job_id));
   end if;
   perform skiplease.raise('SK020', 'LEASE_LOST', format('This lease does not hold job %s (any more).', job_id));
 end $$;
@@ -397,7 +398,7 @@ begin
       -- Another database of this server makes it at this moment.
       when duplicate_object or unique_violation then null;
       when insufficient_privilege then
-        raise notice 'The role % does not exist, and % may not create it: sql_interface.md says what to run.', may.role, current_user;
+        raise warning 'The role % does not exist, and % may not create it: sql_interface.md says what to run.', may.role, current_user;
         continue;
     end;
     execute format('grant usage on schema skiplease to %I', may.role);
