@@ -21,7 +21,7 @@ import * as sessions from './sessions.ts';
 import { Optimism } from './optimism.ts';
 import { RecentJobs } from './recent_jobs.ts';
 import { Retirement } from './retire.ts';
-import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
+import { isCounted, settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { afterEnd, comeBack, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
 import { isOnlyCounted, submitBatched } from './submit_batched.ts';
 import { forgetGates, lockCallersGates, submitSpecialCaller } from './submit_special.ts';
@@ -101,9 +101,9 @@ export class Store {
     return isMissingPartition(error);
   }
 
-  /** skiplease.refuse() ended the statement: something was not as the fast way needs it. */
+  /** Something was not as the fast way needs it: skiplease.refuse() ended the statement, or a job that was there, or had ended, before. */
   isRefused(error: unknown): boolean {
-    return sqlState(error) === REFUSED;
+    return sqlState(error) === REFUSED || isUniqueViolation(error);
   }
 
   /** What a SQL function of ours refused, as callers are told; undefined: it was something else. */
@@ -212,10 +212,8 @@ export class Store {
 
   settle(leases: LeaseSettle[], rows: SucceededRow[], finishedLeaseIds: bigint[]): Promise<Set<string> | undefined> {
     const settlement = { leases, rows, finishedLeaseIds };
-    return this.#withPartitions(() => this.#settles.run(
-      () => settle(this.#settle, settlement),
-      () => settleEnded(this.#settle, settlement),
-    ));
+    const cheap = () => settle(this.#settle, settlement);
+    return this.#withPartitions(() => (isCounted(settlement) ? cheap() : this.#settles.run(cheap, () => settleEnded(this.#settle, settlement))));
   }
 
   sweepLeases(leaseIds: bigint[]): Promise<bigint[]> {
