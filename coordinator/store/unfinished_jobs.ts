@@ -16,8 +16,9 @@ const idsRow = z.object({ ids: z.array(z.string()), scanned: z.number(), lastId:
 /**
  * The jobs that match and were there, not final, when this began, as they are found: at most 5,000 at a time, perhaps none.
  *
- * Those of a batch: by its index. Else first the lines of ready, in claim order, as far as they reached at the beginning. Then by id, in one snapshot each, all
- * places to which a job can move from there: it stands in exactly one of them, so however fast it moves it is not missed. `running`: those that workers hold, too.
+ * Those of a batch: by its index. Else first the lines of ready, in claim order, as far as they reached at the beginning; then,
+ * by id and in one snapshot each, all places to which a job can move from there. It stands in exactly one of them, so however
+ * fast it moves it is not missed. `running`: those that workers hold, too.
  */
 export async function* unfinishedJobs(pool: Pool, filter: JobFilter, running: boolean): AsyncGenerator<string[], void, void> {
   if (filter.batchId !== undefined) {

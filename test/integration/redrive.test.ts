@@ -228,15 +228,24 @@ test('a re-drive at a rate is spread evenly', async (t) => {
 });
 
 test('what a re-drive that breaks off has done stays, and another call goes on', async (t) => {
-  await failedJobs('broken', specs(5_000, {}));
-  const client = rpc.jobs.retryJobs(RetryJobsRequest.create({ filter: JobFilter.create({ queue: 'broken' }), jobsPerSecond: 0.001 }), () => {});
-  await waitFor(async () => (await redriven('broken')).length > 0, { deadlineMs: DEADLINE_MS, what: 'a first commit' });
-  client.cancel();
+  await failedJobs('broken', specs(8_000, {}));
+  const request = RetryJobsRequest.create({ filter: JobFilter.create({ queue: 'broken' }), jobsPerSecond: 0.001 });
+  const begun = async () => (await redriven('broken')).length;
+  const left = rpc.jobs.retryJobs(request, () => {});
+  await waitFor(async () => (await begun()) > 0, { deadlineMs: DEADLINE_MS, what: 'a first commit' });
+  left.cancel();
+  const third = await startRpc({}, rpc.databaseUrl);
+  const before = await begun();
+  third.jobs.retryJobs(request, () => {});
+  await waitFor(async () => (await begun()) > before, { deadlineMs: DEADLINE_MS, what: 'a commit of another coordinator' });
+  third.coordinator.kill('SIGKILL');
   const { jobsRetried } = await retry(second, { queue: 'broken' }, { jobsPerSecond: 0.001 });
+  t.true(before < 8_000, 'it went no further when its caller had left');
+  t.true(jobsRetried > 0);
   const made = await redriven('broken');
-  t.true(jobsRetried < 5_000);
-  t.is(made.length, 5_000);
-  t.is(new Set(made.map(({ origin }) => origin)).size, 5_000);
+  t.is(made.length, 8_000);
+  t.is(new Set(made.map(({ origin }) => origin)).size, 8_000);
+  await third.stop();
 });
 
 test('the history of attempts keeps so much of each error', async (t) => {

@@ -186,6 +186,23 @@ test('a key that an application\'s transaction holds makes its own submitters wa
   t.true((await submit(rpc, keyed('held', 'k'))).existing);
 });
 
+test('a coordinator that is killed in the middle of submits leaves no key taken twice, and none stuck', async (t) => {
+  const keys = ['a', 'b', 'c'];
+  await Promise.all(keys.map((key) => submit(rpc, keyed('killed', key))));
+  const third = await startRpc({}, rpc.databaseUrl);
+  const replacing = (from: Rpc) => Array.from({ length: 60 }, (_, index) => submit(from, keyed('killed', keys[index % 3]!, { onConflict: REPLACE })));
+  const answers = replacing(third).map((answer) => answer.then(() => true, () => false));
+  await Promise.race(answers);
+  third.coordinator.kill('SIGKILL');
+  await Promise.all(replacing(second));
+  await Promise.all(answers);
+  const { rows } = await database.query<{ key: string; waiting: string }>(`
+    select j.options #>> '{unique,key}' as key, count(*) as waiting from skiplease.job j join skiplease.queue q on q.id = j.queue_id
+     where q.name = 'killed' and not exists (select from skiplease.outcome where job_id = j.id) group by 1 order by 1`);
+  t.deepEqual(rows, keys.map((key) => ({ key, waiting: '1' })));
+  await third.stop();
+});
+
 test('keys that are free again are swept, and those that are taken stay', async (t) => {
   const taken = await rpc.submit(...Array.from({ length: 30 }, (_, index) => keyed('sweep', `taken ${index}`)));
   const free = await rpc.submit(...Array.from({ length: 2_500 }, (_, index) => keyed('sweep', `free ${index}`)));
