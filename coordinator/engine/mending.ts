@@ -185,11 +185,16 @@ export class Mending {
         await this.#submitFollowUps(run, followUps.get(item.move)!, returned);
       }
     }
-    // Whoever sets the bit of an ended job tells those whom its end concerns: an application that ended it in SQL has not.
     const special = decided.filter(({ item, decision }) => decision.writes!.returned === undefined && leases.get(item.request.leaseId)!.special);
-    if (special.length > 0) {
-      setGoing(returned, await this.#store.afterEnd(run, special.map(({ jobId }) => jobId)));
+    const endedHere = special.filter(({ decision }) => decision.writes!.outcome !== undefined);
+    if (endedHere.length > 0) {
+      setGoing(returned, await this.#store.afterEnd(run, endedHere.map(({ jobId }) => jobId)));
       returned.special = true;
+    }
+    // An application that ended a job in SQL has counted it, and left the gates to whoever sets its bit.
+    const endedInSql = special.filter(({ decision }) => decision.writes!.outcome === undefined);
+    if (endedInSql.length > 0) {
+      setGoing(returned, await this.#store.leaveGates(run, endedInSql.map(({ jobId }) => jobId)));
     }
     const specialReturns = decisions.returns.filter((row) => row.special);
     if (specialReturns.length > 0) {

@@ -1,6 +1,6 @@
 import type { Bits } from '../bits.ts';
 import { byteaArray, int2Array, int4Array, int8Array, textArray, uuidArray, varbitArray } from './binary.ts';
-import type { HotConnection, Statement } from './hot_connection.ts';
+import type { HotConnection, Row, Statement } from './hot_connection.ts';
 
 /** Successes reported under one lease, and what this coordinator knows of the lease. */
 export interface LeaseSettle {
@@ -34,7 +34,7 @@ export interface SucceededRow {
  * Measured, leases of 500: reports of 10 to 50 jobs settle at 81k to 111k jobs/s with a mask, 26k by taking ids out of
  * the array; reports of one job at 16k to 25k against 3k.
  */
-const settleText = ({ onConflict, accepted }: Conflicts, batched: boolean): string => `
+const settleText = ({ onConflict, accepted, ended }: Conflicts, batched: boolean): string => `
   with fenced as (
     update skiplease.lease l set settled = l.settled | i.added
       from unnest($1::int8[], $2::int8[], $3::varbit[], $4::varbit[]) as i (lease_id, secret, expected, added)
@@ -49,7 +49,7 @@ const settleText = ({ onConflict, accepted }: Conflicts, batched: boolean): stri
            unnest($5::uuid[], $6::int8[], $7::int2[], $8::text[], $9::bytea[]) as o (job_id, lease_id, attempt, result_type, result)
      where (select count(*) from fenced) = cardinality($1::int8[])
     ${onConflict}
-  ),${batched ? COUNT : ''}
+  ),${batched ? countText(ended) : ''}
   swept as (
     delete from skiplease.lease where id = any(array(
       select id from skiplease.lease where id = any($10::int8[]) and bit_count(settled) = length(settled) for update skip locked))
@@ -58,31 +58,35 @@ const settleText = ({ onConflict, accepted }: Conflicts, batched: boolean): stri
          ${accepted}`;
 
 /** What batches count of it: $11 are the batches, $12 has the place among them of each job's, 0 for none. One row for each batch. */
-const COUNT = `
+const countText = (ended: string): string => `
   counted as (
     insert into skiplease.batch_delta (batch_id, entered, succeeded, failed, cancelled)
     select ($11::uuid[])[batch], 0, count(*), 0, 0 from unnest($5::uuid[], $12::int4[]) as i (job_id, batch)
-     where batch > 0 group by batch
+     where batch > 0 and ${ended} group by batch
   ),`;
 
 /** What happens to a job that has an outcome. */
 interface Conflicts {
   onConflict: string;
   accepted: string;
+  /** This statement ended the job `job_id`. */
+  ended: string;
 }
 
 /** No job has an outcome yet: one that has ends the statement. (ON CONFLICT costs PostgreSQL 2 to 3 µs more for each job.) */
-const NONE: Conflicts = { onConflict: '', accepted: 'null' };
+const NONE: Conflicts = { onConflict: '', accepted: 'null', ended: 'true' };
 
-/** Some may have one: completed in SQL, or cancelled at this very moment. */
+/** Some may have one: completed in SQL, or cancelled at this very moment. (Inside coalesce() the look is a hash table, not a join.) */
 const SOME: Conflicts = {
   onConflict: 'on conflict (job_id) do nothing returning job_id',
   accepted: `case when (select count(*) from done) <> cardinality($5::uuid[]) then coalesce((select array_to_string(array_agg(job_id), ',') from done), '') end`,
+  ended: 'coalesce(job_id in (select job_id from done), false)',
 };
 
 const SETTLE: Statement = { name: 'settle', text: settleText(NONE, false) };
 const SETTLE_ENDED: Statement = { name: 'settle_ended', text: settleText(SOME, false) };
 const SETTLE_BATCHED: Statement = { name: 'settle_batched', text: settleText(NONE, true) };
+const SETTLE_ENDED_BATCHED: Statement = { name: 'settle_ended_batched', text: settleText(SOME, true) };
 
 /** What settles: leases, outcomes, and leases to delete in passing. */
 export interface Settlement {
@@ -91,15 +95,16 @@ export interface Settlement {
   finishedLeaseIds: bigint[];
 }
 
-/** Batches count some of the jobs. */
-export function isCounted({ rows }: Settlement): boolean {
-  return rows.some(({ batchId }) => batchId !== null);
-}
-
-function batches(settlement: Settlement): unknown[] {
+/** Runs the first, or the second where batches count some of the jobs. */
+function run(connection: HotConnection, plain: Statement, batched: Statement, settlement: Settlement): Promise<Row[]> {
+  if (settlement.rows.every(({ batchId }) => batchId === null)) {
+    return connection.run(plain, parameters(settlement));
+  }
   const batchIds = [...new Set(settlement.rows.map(({ batchId }) => batchId))].filter((id) => id !== null);
   const places = new Map<string | null, number>(batchIds.map((id, index) => [id, index + 1]));
-  return [uuidArray(batchIds), int4Array(settlement.rows.map(({ batchId }) => places.get(batchId) ?? 0))];
+  return connection.run(batched, [
+    ...parameters(settlement), uuidArray(batchIds), int4Array(settlement.rows.map(({ batchId }) => places.get(batchId) ?? 0)),
+  ]);
 }
 
 function parameters({ leases, rows, finishedLeaseIds }: Settlement): unknown[] {
@@ -121,17 +126,12 @@ function parameters({ leases, rows, finishedLeaseIds }: Settlement): unknown[] {
 
 /** Ends all of these jobs; fails with unique_violation when one has an outcome, and nothing is settled. */
 export async function settle(connection: HotConnection, settlement: Settlement): Promise<undefined> {
-  await (isCounted(settlement)
-    ? connection.run(SETTLE_BATCHED, [...parameters(settlement), ...batches(settlement)])
-    : connection.run(SETTLE, parameters(settlement)));
+  await run(connection, SETTLE, SETTLE_BATCHED, settlement);
 }
 
-/**
- * The ids that this statement ended; undefined: all of them. The rest had an outcome before. (Not for jobs that batches count: the
- * careful way alone tells a batch of what was ended in SQL.)
- */
+/** The ids that this statement ended; undefined: all of them. The rest had an outcome before. */
 export async function settleEnded(connection: HotConnection, settlement: Settlement): Promise<Set<string> | undefined> {
-  const [row] = await connection.run(SETTLE_ENDED, parameters(settlement));
+  const [row] = await run(connection, SETTLE_ENDED, SETTLE_ENDED_BATCHED, settlement);
   const accepted = row![1];
   return accepted === null ? undefined : new Set(accepted === '' ? [] : accepted!.split(','));
 }

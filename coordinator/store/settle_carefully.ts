@@ -286,6 +286,13 @@ export interface AfterEnd {
   scheduled: boolean;
 }
 
+const LEAVE_GATES: Statement = { name: 'leave_gates', text: `select queue_id, priority, "position" from skiplease.leave_gates($1::uuid[])` };
+
+/** Jobs of special leases were ended in SQL, which counted them in their batches: they leave their gates. */
+export async function leaveGates(run: TransactionRun, jobIds: string[]): Promise<AfterEnd> {
+  return { levels: levelsOf(await run(LEAVE_GATES, [uuidArray(jobIds)])), scheduled: false };
+}
+
 /** Jobs of special leases got their outcome just now, in this transaction: they leave their batches and gates. */
 export async function afterEnd(run: TransactionRun, jobIds: string[]): Promise<AfterEnd> {
   const rows = await run(AFTER_END, [uuidArray(jobIds)]);

@@ -21,8 +21,8 @@ import * as sessions from './sessions.ts';
 import { Optimism } from './optimism.ts';
 import { RecentJobs } from './recent_jobs.ts';
 import { Retirement } from './retire.ts';
-import { isCounted, settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
-import { afterEnd, comeBack, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
+import { afterEnd, comeBack, leaveGates, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
 import { isOnlyCounted, submitBatched } from './submit_batched.ts';
 import { forgetGates, lockCallersGates, submitSpecialCaller } from './submit_special.ts';
 import { sweepKeys, type KeyPlace } from './sweep_keys.ts';
@@ -101,9 +101,9 @@ export class Store {
     return isMissingPartition(error);
   }
 
-  /** Something was not as the fast way needs it: skiplease.refuse() ended the statement, or a job that was there, or had ended, before. */
+  /** skiplease.refuse() ended the statement: something was not as the fast way needs it. */
   isRefused(error: unknown): boolean {
-    return sqlState(error) === REFUSED || isUniqueViolation(error);
+    return sqlState(error) === REFUSED;
   }
 
   /** What a SQL function of ours refused, as callers are told; undefined: it was something else. */
@@ -212,8 +212,10 @@ export class Store {
 
   settle(leases: LeaseSettle[], rows: SucceededRow[], finishedLeaseIds: bigint[]): Promise<Set<string> | undefined> {
     const settlement = { leases, rows, finishedLeaseIds };
-    const cheap = () => settle(this.#settle, settlement);
-    return this.#withPartitions(() => (isCounted(settlement) ? cheap() : this.#settles.run(cheap, () => settleEnded(this.#settle, settlement))));
+    return this.#withPartitions(() => this.#settles.run(
+      () => settle(this.#settle, settlement),
+      () => settleEnded(this.#settle, settlement),
+    ));
   }
 
   sweepLeases(leaseIds: bigint[]): Promise<bigint[]> {
@@ -235,6 +237,7 @@ export class Store {
   lookAtJobs = lookAtJobs;
   writeDecisions = writeDecisions;
   afterEnd = afterEnd;
+  leaveGates = leaveGates;
   comeBack = comeBack;
   lockExpired = coordinators.lockExpired;
 

@@ -298,7 +298,7 @@ const batchCounts = async (batch: string) => (await world.rows<Record<'total' | 
          (b.failed + coalesce(sum(d.failed), 0))::int as failed
     from skiplease.batch b left join skiplease.batch_delta d on d.batch_id = b.id where b.id = $1 group by b.id`, [batch]))[0];
 
-test('a job of a batch is counted when the coordinator learns that it was ended in SQL: by its report, or when its worker is gone', async (t) => {
+test('a job of a batch is counted in the transaction that ends it, and not again by its report, or when its worker is gone', async (t) => {
   const batch = uuidv7();
   await world.rows(`insert into skiplease.batch (id, label, created_at) values ($1, '', now())`, [batch]);
   const worker = new TestWorker(engine.engine);
@@ -308,15 +308,21 @@ test('a job of a batch is counted when the coordinator learns that it was ended 
   const [one, two, three, four] = (await worker.gets(4)).map(({ id }) => id) as [string, string, string, string];
   const token = (id: string) => worker.leases.find(({ jobs }) => jobs.some((job) => job.id === id))!.token;
   t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 0, failed: 0 });
-  for (const id of [one, two]) await complete(application, token(id), id);
+  await application.query('begin');
+  await complete(application, token(one), one);
+  t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 0, failed: 0 });
+  await application.query('commit');
+  await complete(application, token(two), two);
+  t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 2, failed: 0 });
   for (const _ of ['first', 'again']) {
     t.is((await worker.report(token(one), [{ jobId: one, move: succeeded() }]))[0]!.status, DUPLICATE);
-    t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 1, failed: 0 });
+    t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 2, failed: 0 });
   }
   await application.query(`select skiplease.fail($1, $2, 'X', permanent => true)`, [token(three), three]);
   await application.query(`select skiplease.fail($1, $2, 'X', retry_delay => '1 h')`, [token(four), four]);
+  t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 2, failed: 1 });
   worker.leave();
-  await waitFor(async () => (await batchCounts(batch))!.failed === 1, { deadlineMs: 3_000, what: 'what nobody reported to be counted' });
+  await waitFor(async () => (await world.count('lease', 'job_ids @> array[$1::uuid]', [three])) === 0, { deadlineMs: 3_000, what: 'the leases to be gone' });
   t.deepEqual(await batchCounts(batch), { total: 4, succeeded: 2, failed: 1 });
   t.is(await world.count('scheduled', 'job_id = $1 and special', [four]), 1);
 });

@@ -262,7 +262,9 @@ end $$;
 
 -- Locks the lease that the token proves until the transaction ends, then looks whether the job is still held under it. FOR KEY SHARE
 -- is in the way of nobody but those who give jobs back, and they do not wait; FOR UPDATE is for giving back. No job: the lease alone.
-create function skiplease.hold(token text, job_id uuid, to_give_back boolean, out lease_id bigint, out place integer, out attempt smallint)
+create function skiplease.hold(
+  token text, job_id uuid, to_give_back boolean, out lease_id bigint, out place integer, out attempt smallint, out special boolean
+)
 language plpgsql volatile as $$
 declare
   lease_secret bigint;
@@ -279,7 +281,7 @@ begin
     perform skiplease.refuse_lost(lease_id, job_id);
   end if;
   if job_id is not null then
-    select p.place, l.attempts[p.place], get_bit(l.settled, p.place - 1) = 1 into place, attempt, is_settled
+    select p.place, l.attempts[p.place], get_bit(l.settled, p.place - 1) = 1, l.special into place, attempt, is_settled, special
       from skiplease.lease l cross join lateral (select array_position(l.job_ids, hold.job_id) as place) p where l.id = lease_id;
     if is_settled is not false or exists (select from skiplease.outcome o where o.job_id = hold.job_id) then
       perform skiplease.refuse_lost(lease_id, job_id);
@@ -313,6 +315,10 @@ begin
   on conflict do nothing;
   if not found then
     perform skiplease.refuse_lost(held.lease_id, job_id);
+  end if;
+  -- In its batch. Gates are for the short transactions of a coordinator to leave: whoever sets its bit does.
+  if held.special then
+    perform skiplease.count_ended(array[job_id]);
   end if;
 end $$;
 
@@ -360,6 +366,9 @@ begin
     values (job_id, held.lease_id, skiplease.now(), 5, held.attempt) on conflict do nothing;
     if not found then
       perform skiplease.refuse_lost(held.lease_id, job_id);
+    end if;
+    if held.special then
+      perform skiplease.count_ended(array[job_id]);
     end if;
   elsif skiplease.is_special(job.options) and not skiplease.is_only_counted(job.options) then
     -- Its gates are for the short transactions of a coordinator to lock.
