@@ -67,8 +67,8 @@ export function scheduleService({ engine, pool, payloadBytesMax, calls }: Schedu
     triggerSchedule: calls.ordinary(async ({ name, jobId }) => {
       const id = checkNewJobId(jobId, engine.nowMs(), 'job_id');
       const schedule = await found(name, (checked) => getSchedule(pool, checked));
-      await engine.submit([triggeredJob(schedule.name, schedule.spec, id, rules())]);
-      return { jobId: id };
+      const { standIns } = await engine.submit([triggeredJob(schedule.name, schedule.spec, id, rules())]);
+      return { jobId: standIns?.get(id) ?? id };
     }),
   };
 }

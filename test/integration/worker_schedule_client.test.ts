@@ -2,6 +2,7 @@
 import test from 'ava';
 import { JobClient, ScheduleClient, SkipleaseError } from '../../worker/index.ts';
 import { startWorld } from '../support/lease_world.ts';
+import type { ScheduledJob } from '../../worker/index.ts';
 import type { World } from '../support/lease_world.ts';
 
 let world: World;
@@ -18,7 +19,11 @@ test.after.always(async () => {
 });
 
 test('a schedule comes back as it was put, is listed, paused, resumed, triggered, deleted', async (t) => {
-  const job = { queue: 'mail', type: 'digest', payload: { to: ['a', 'b'] }, contentType: 'application/json', priority: 4, maxAttempts: 2, timeoutMs: 1_500, headers: { a: 'b' } };
+  const job: ScheduledJob = {
+    queue: 'mail', type: 'digest', payload: { to: ['a', 'b'] }, contentType: 'application/json', priority: 4, maxAttempts: 2, timeoutMs: 1_500,
+    headers: { a: 'b' }, retryPolicy: { initialBackoffMs: 500, factor: 3 }, unique: { key: 'digest', scope: 'QUEUE', onConflict: 'RETURN_EXISTING' },
+    serialKey: 's', limitKey: 'l',
+  };
   const put = await schedules.put({ name: 'digest', cron: '0 7 * * MON-FRI', timeZone: 'Europe/Berlin', job, overlap: 'SKIP', missedTicks: 'RUN_ALL' });
   const { nextTime, ...rest } = put;
   t.deepEqual(rest, {
@@ -37,6 +42,7 @@ test('a schedule comes back as it was put, is listed, paused, resumed, triggered
   const jobId = await schedules.trigger('digest');
   t.like(await jobs.get(jobId), { type: 'digest', schedule: 'digest', payload: { to: ['a', 'b'] } });
   t.is(await schedules.trigger('digest', jobId), jobId);
+  t.is(await schedules.trigger('digest'), jobId, 'the job that has its unique key');
   t.like(await schedules.resume('digest'), { paused: false, nextTime });
   await schedules.delete('digest');
   await t.throwsAsync(schedules.get('digest'), { instanceOf: SkipleaseError, code: 'NOT_FOUND' });

@@ -10,7 +10,7 @@ import { uniqueKeyFrom } from '../wire/unique_key.ts';
 import { nameOf } from './job_snapshot.ts';
 
 /** What each tick submits: a job without what the tick decides, or what makes no sense more than once. */
-export type ScheduledJob = Omit<NewJob, 'id' | 'runAt' | 'delayMs' | 'startBy' | 'startWithinMs' | 'batchId'>;
+export type ScheduledJob = Omit<NewJob, 'id' | 'runAt' | 'delayMs' | 'startBy' | 'startWithinMs' | 'batchId' | 'afterJobIds' | 'afterPolicy'>;
 
 /** A cron line that submits a job. */
 export interface NewSchedule {
@@ -55,7 +55,7 @@ export function scheduleFrom({ job, missedTicks, overlap, ...same }: Schedule): 
   };
 }
 
-function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers, retryPolicy, unique }: JobSpec): ScheduledJob {
+function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers, retryPolicy, unique, serialKey, limitKey }: JobSpec): ScheduledJob {
   const timeoutMs = msFromDuration(timeout);
   return {
     queue, type, priority, headers,
@@ -64,5 +64,7 @@ function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(retryPolicy && { retryPolicy: retryPolicyFrom(retryPolicy) }),
     ...(unique && { unique: uniqueKeyFrom(unique) }),
+    ...(serialKey !== '' && { serialKey }),
+    ...(limitKey !== '' && { limitKey }),
   };
 }

@@ -165,6 +165,7 @@ export interface TriggerScheduleRequest {
 }
 
 export interface TriggerScheduleResponse {
+  /** Of the job that was created, or that has its unique key. */
   jobId: string;
 }
 
