@@ -45,8 +45,8 @@ export interface NewJob {
   batchId?: string;
   /** It waits until all of these are final: at most 1,000, submitted before or in the same message. */
   afterJobIds?: readonly string[];
-  /** When one of those does not succeed: `cancel` (default) cancels it too, with the code AFTER_JOB_FAILED. */
-  afterPolicy?: 'cancel' | 'run anyway';
+  /** When one of those does not succeed. CANCEL (default): it is cancelled too, with the code AFTER_JOB_FAILED. */
+  afterPolicy?: 'CANCEL' | 'RUN_ANYWAY';
 }
 
 /** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
@@ -68,7 +68,7 @@ export function specFrom(job: NewJob): JobSpec {
     limitKey: job.limitKey ?? '',
     batchId: job.batchId ?? '',
     afterJobIds: [...(job.afterJobIds ?? [])],
-    afterPolicy: job.afterPolicy === 'run anyway' ? AfterPolicy.RUN_ANYWAY : AfterPolicy.UNSPECIFIED,
+    afterPolicy: AfterPolicy[job.afterPolicy ?? 'UNSPECIFIED'],
   };
 }
 

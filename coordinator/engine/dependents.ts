@@ -9,8 +9,8 @@ import type { QueueCache } from './queue_cache.ts';
 const ASK_MAX = 5_000;
 /** Waiting jobs that one commit sets off or cancels: a statement of some tens of milliseconds. */
 const RESOLVE_JOBS_MAX = 1_000;
-/** Ended jobs that wait to be asked for. What is beyond the sweep finds. */
-const ENDED_MAX = 200_000;
+/** Jobs that wait to be asked for. What is beyond the sweep finds. */
+const KEPT_MAX = 200_000;
 const SWEEP_MS = 1_000;
 /**
  * Blocks of the dependency table that one step of the sweep reads: some 12,000 rows, some tens of milliseconds. So what
@@ -34,8 +34,8 @@ export class Dependents {
   /** In the order of their ends. */
   readonly #ended = new Set<string>();
   /** Jobs that somebody waits for since the last step of the sweep, and since the one before. */
-  #lately: string[] = [];
-  #before: string[] = [];
+  #lately = new Set<string>();
+  #before = new Set<string>();
   #running: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -85,7 +85,7 @@ export class Dependents {
     }
     this.#awaited.add(range);
     this.#tellOthers(range);
-    this.#lately.push(...jobIds.slice(0, ENDED_MAX - this.#lately.length));
+    keep(this.#lately, jobIds);
     // One of them may have ended while the commit was under way: whoever ended it did not see who waits.
     this.#ask(jobIds);
   }
@@ -95,12 +95,8 @@ export class Dependents {
     this.#awaited.add(range);
   }
 
-  #ask(jobIds: readonly string[]): void {
-    for (const jobId of jobIds) {
-      if (this.#ended.size < ENDED_MAX) {
-        this.#ended.add(jobId);
-      }
-    }
+  #ask(jobIds: Iterable<string>): void {
+    keep(this.#ended, jobIds);
     if (this.#ended.size > 0 && !this.#closed) {
       this.#running ??= this.#run();
     }
@@ -151,7 +147,8 @@ export class Dependents {
     try {
       // Other coordinators may have ended them before they heard that somebody waits: they have by now.
       this.#ask(this.#before);
-      this.#before = this.#lately.splice(0);
+      this.#before = this.#lately;
+      this.#lately = new Set();
       const { finalIds, awaited, blocks } = await this.#store.sweepDependencies(this.#block, SWEEP_BLOCKS);
       if (awaited !== undefined) {
         this.#awaited.add(awaited);
@@ -168,5 +165,15 @@ export class Dependents {
     } finally {
       this.#sweeping = undefined;
     }
+  }
+}
+
+/** As many as there is room for. */
+function keep(kept: Set<string>, jobIds: Iterable<string>): void {
+  for (const jobId of jobIds) {
+    if (kept.size === KEPT_MAX) {
+      return;
+    }
+    kept.add(jobId);
   }
 }

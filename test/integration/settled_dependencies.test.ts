@@ -7,7 +7,7 @@ import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
 import { openPool } from '../../coordinator/store/pool.ts';
 import type { SubmitRow } from '../../coordinator/store/submit.ts';
 import type { NewJob } from '../../coordinator/types.ts';
-import { startEngine } from '../support/store_engine.ts';
+import { startEngine, TestWorker } from '../support/store_engine.ts';
 import { newJob, newJobs, rowsOf } from '../support/store_jobs.ts';
 import { StoreWorld, type StoreCoordinator } from '../support/store_world.ts';
 import { waitFor } from '../support/wait.ts';
@@ -178,6 +178,26 @@ test('a job that is no longer kept was final', async (t) => {
   const { cancelled } = await resolve(one!, [first]);
   t.deepEqual(cancelled, [{ jobId: waiting[0]!.id, queueId }]);
   t.true(await isReady(waiting[1]!));
+});
+
+test('nobody is asked for where nobody waits; whoever ends a job that is waited for asks at once', async (t) => {
+  const { engine, statements, stop } = await startEngine(world.url);
+  const worker = new TestWorker(engine);
+  await worker.hello({ queues: ['watched'] });
+  const run = async (...jobs: NewJob[]) => {
+    const before = worker.leases.length;
+    await engine.submit(jobs);
+    await waitFor(() => worker.leases.length > before, { deadlineMs: 5_000, what: 'a lease' });
+    await worker.succeed(worker.leases[before]!);
+  };
+  await waitFor(() => statements.includes('sweep_dependencies'), { deadlineMs: SWEEP_DEADLINE_MS, what: 'a first look at who waits' });
+  await run(...newJobs(3, { queue: 'watched' }));
+  t.false(statements.includes('resolve_dependents'));
+  const first = newJob({ queue: 'watched' });
+  await run(first, after([first], { queue: 'watched' }));
+  await worker.gets(5);
+  await waitFor(() => statements.lastIndexOf('resolve_dependents') > statements.lastIndexOf('settle'), { deadlineMs: 500, what: 'whoever ended it to ask' });
+  await stop();
 });
 
 test('what nobody asked for the sweep finds: block by block, and as often as it takes', async (t) => {

@@ -244,7 +244,7 @@ test('jobs that wait for others run after them, or anyway, or are cancelled with
     { ...book, id: clean, type: 'clean', afterJobIds: [extract] },
     { ...book, id: index, type: 'index', afterJobIds: [extract, clean] },
     { ...book, type: 'publish', afterJobIds: [clean, index] },
-    { ...book, type: 'tidy', afterJobIds: [clean, index], afterPolicy: 'run anyway' },
+    { ...book, type: 'tidy', afterJobIds: [clean, index], afterPolicy: 'RUN_ANYWAY' },
   ]);
   t.like(await client.get(index), { state: 'BLOCKED', blockedReason: 'DEPENDENCY', afterJobIds: [extract, clean] });
   const note = (job: { type: string }) => void order.push(job.type);

@@ -67,7 +67,7 @@ test('a job’s estimated size is never below its size on the wire', (t) => {
     timeoutMs: fc.nat(),
     headers: fc.dictionary(fc.string({ unit: 'binary', maxLength: 40 }), fc.string({ unit: 'binary' }), { maxKeys: 64 }),
     afterJobIds: fc.array(fc.uuid(), { maxLength: 20 }),
-    afterPolicy: fc.constantFrom('cancel' as const, 'run anyway' as const),
+    afterPolicy: fc.constantFrom('CANCEL' as const, 'RUN_ANYWAY' as const),
   });
   fc.assert(fc.property(job, (newJob) => {
     const spec = specFrom(newJob);
