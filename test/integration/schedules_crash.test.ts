@@ -43,7 +43,7 @@ anyTest('kill after kill, every second has its job, once', async (t) => {
   const jobs = async () => Number((await client.query<{ count: string }>('select count(*) from skiplease.job')).rows[0]!.count);
   const killedAt = await jobs();
   await waitFor(async () => (await jobs()) >= killedAt + 2 * SCHEDULES, { deadlineMs: 10_000, what: 'ticks to go on' });
-  await Promise.all(names.map((name) => call(steady.schedules, 'pauseSchedule', { name })));
+  await client.query('update skiplease.schedule set paused = true, next_at = null');
   const { rows } = await client.query<{ name: string; jobs: number; ticks: number; seconds: number; same: boolean; placed: number }>(`
     select j.name, count(*)::int as jobs, count(distinct tick)::int as ticks, (extract(epoch from max(tick) - min(tick)) + 1)::int as seconds,
            max(tick) = s.last_at and (array_agg(j.id order by j.id desc))[1] = s.last_job_id and s.ticks_skipped = 0 as same, count(r.job_id)::int as placed
