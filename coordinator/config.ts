@@ -11,6 +11,8 @@ export interface ListenAddress {
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+const WAKEUPS = ['memory', 'postgres', 'redis'] as const;
+
 /** What the environment said, checked and frozen. Times in milliseconds, sizes in bytes. */
 export interface Settings {
   /** undefined: PostgreSQL is started here, in the data folder. */
@@ -20,6 +22,10 @@ export interface Settings {
   /** How others reach this coordinator's gRPC port; undefined: the address it listens on. */
   readonly advertisedAddress: string | undefined;
   readonly dataDirectory: string;
+  /** By what coordinators tell each other that there is work. */
+  readonly wakeups: (typeof WAKEUPS)[number];
+  /** There exactly when `wakeups` is redis. */
+  readonly redisUrl: string | undefined;
   readonly leaseTtlMs: number;
   /** What workers are told: three heartbeats fit into a TTL. */
   readonly heartbeatIntervalMs: number;
@@ -59,6 +65,10 @@ const SETTINGS = {
     'How others reach this coordinator\'s gRPC port. Empty: the address it listens on.'),
   dataDirectory: text('SKIPLEASE_DATA_DIR', './data', 'a folder', z.string().min(1),
     'Where the embedded PostgreSQL keeps its files. Not used with DATABASE_URL.'),
+  wakeups: text('SKIPLEASE_WAKEUPS', 'postgres', WAKEUPS.join(', '), z.enum(WAKEUPS),
+    'How coordinators wake each other: by NOTIFY, by pub/sub of a Redis, or not at all (memory: for one coordinator alone).'),
+  redisUrl: text('SKIPLEASE_REDIS_URL', '', 'a redis:// or rediss:// URL', redisUrl(),
+    'The Redis (6 or newer) or Valkey for SKIPLEASE_WAKEUPS=redis. Nothing is stored in it.'),
   leaseTtlMs: whole('SKIPLEASE_LEASE_TTL_MS', 10_000, 500, 600_000, 'ms',
     'How long a silent worker keeps its jobs. Workers send a heartbeat each third of it.'),
   logLevel: text('SKIPLEASE_LOG_LEVEL', 'info', LOG_LEVELS.join(', '), z.enum(LOG_LEVELS), 'The least that is logged.'),
@@ -110,7 +120,9 @@ export function readSettings(environment: Record<string, string | undefined>): S
   });
 }
 
-function contradictions(settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax' | 'retentionDays' | 'failedRetentionDays'>) {
+function contradictions(
+  settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax' | 'retentionDays' | 'failedRetentionDays' | 'wakeups' | 'redisUrl'>,
+) {
   const tooLarge = (['payloadBytesMax', 'resultBytesMax'] as const)
     .filter((key) => settings[key] + MESSAGE_OVERHEAD_BYTES > settings.receiveBytesMax)
     .map((key) => ({
@@ -122,12 +134,17 @@ function contradictions(settings: Pick<Settings, 'payloadBytesMax' | 'resultByte
     field: SETTINGS.failedRetentionDays.name,
     description: `${settings.failedRetentionDays} days are less than the ${settings.retentionDays} of SKIPLEASE_RETENTION_DAYS: set it to as many or more.`,
   }];
-  return [...tooLarge, ...tooShort];
+  const redis = (settings.wakeups === 'redis') === (settings.redisUrl !== undefined) ? [] : [{
+    field: SETTINGS.redisUrl.name,
+    description: settings.wakeups === 'redis' ? 'is missing: SKIPLEASE_WAKEUPS=redis needs it. Set it to a redis:// URL.'
+      : `is of no use with SKIPLEASE_WAKEUPS=${settings.wakeups}. Set that to redis, or leave this empty.`,
+  }];
+  return [...tooLarge, ...tooShort, ...redis];
 }
 
 function problem(setting: SettingDescription, given: string, error: z.ZodError): string {
   // A connection URL may carry a password: never repeat it.
-  const shown = setting.name === 'DATABASE_URL' ? '' : `${JSON.stringify(given)} `;
+  const shown = setting.name.endsWith('_URL') || given.includes('://') ? '' : `${JSON.stringify(given)} `;
   const reason = error.issues.map(({ message }) => message).join('; ');
   const instead = setting.default === '' ? 'or leave it empty' : `such as ${setting.default}`;
   return `${shown}is refused (${reason}). Set it to ${setting.accepts}, ${instead}.`;
@@ -146,6 +163,12 @@ function whole(name: string, fallback: number, min: number, max: number, unit: s
 function databaseUrl(): z.ZodType<string | undefined> {
   return z.string()
     .refine((url) => url === '' || (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)), 'not a postgresql:// URL')
+    .transform((url) => (url === '' ? undefined : url));
+}
+
+function redisUrl(): z.ZodType<string | undefined> {
+  return z.string()
+    .refine((url) => url === '' || (/^rediss?:\/\//.test(url) && URL.canParse(url)), 'not a redis:// or rediss:// URL')
     .transform((url) => (url === '' ? undefined : url));
 }
 

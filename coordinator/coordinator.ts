@@ -14,14 +14,15 @@ import { tickedJob } from './rpc/check_schedule.ts';
 import { StatusMapper } from './rpc/status.ts';
 import type { Shutdown } from './shutdown.ts';
 import { cancelJobs } from './store/cancel_jobs.ts';
+import { databaseId } from './store/database_id.ts';
 import { expireStarts } from './store/expire_starts.ts';
 import { migrate } from './store/migrate.ts';
-import { NotifyConnection } from './store/notify.ts';
 import { openPool } from './store/pool.ts';
 import type { Pool } from './store/pool.ts';
 import { queueDepths } from './store/queue_depths.ts';
 import { Store } from './store/store.ts';
 import type { Retention } from './types.ts';
+import { lineOf } from './wakeups/open_line.ts';
 
 /** Calls that are still open once the workers are gone get so long: milliseconds. */
 const LAST_CALLS_MS = 1_000;
@@ -110,7 +111,7 @@ function startEngine(
       address: settings.advertisedAddress ?? address,
       cancelJobs: (ids, reason, committed) => cancelJobs(pool, ids, reason, committed),
       readJob: (job) => tickedJob(job, settings.payloadBytesMax),
-      openLine: (received, listening) => new NotifyConnection(databaseUrl, received, listening),
+      openLine: lineOf(settings, { url: databaseUrl, id: await databaseId(pool) }, log),
     });
     engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({
       ...depth, oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,

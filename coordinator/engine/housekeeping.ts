@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts';
 import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Beat } from '../store/coordinators.ts';
 import type { Level } from '../store/levels.ts';
-import type { NotifyConnection } from '../store/notify.ts';
 import type { Store } from '../store/store.ts';
+import type { Line } from '../wakeups/line.ts';
 import type { Alarm } from './alarm.ts';
 import type { Gatekeeper } from './gatekeeper.ts';
 import type { Guard } from './guard.ts';
@@ -40,7 +40,7 @@ export class Housekeeping {
   readonly #sweeper: Sweeper;
   readonly #reaper: Reaper;
   readonly #wakeups: Wakeups;
-  readonly #line: NotifyConnection;
+  readonly #line: Line;
   readonly #promoter: Alarm;
   readonly #deadlines: Alarm;
   readonly #timeouts: Timeouts;
@@ -71,7 +71,7 @@ export class Housekeeping {
     sweeper: Sweeper;
     reaper: Reaper;
     wakeups: Wakeups;
-    line: NotifyConnection;
+    line: Line;
     promoter: Alarm;
     deadlines: Alarm;
     timeouts: Timeouts;
@@ -123,7 +123,7 @@ export class Housekeeping {
   }
 
   async tick(beat: Beat): Promise<void> {
-    this.#wakeups.othersAlive = beat.alive > 1;
+    this.#wakeups.seen(beat.alive - 1);
     if (beat.nextRunAtMs !== null) {
       this.#promoter.note(beat.nextRunAtMs);
     }

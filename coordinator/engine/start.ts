@@ -4,7 +4,6 @@ import { systemClock } from '../clock.ts';
 import { PROMOTE_JOBS_MAX, STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
-import type { NotifyConnection } from '../store/notify.ts';
 import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
 import { Alarm, type AlarmRound } from './alarm.ts';
@@ -16,6 +15,7 @@ import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
 import { Gatekeeper } from './gatekeeper.ts';
 import { Guard, type Condition } from './guard.ts';
 import { HandOff } from './hand_off.ts';
+import { readHint } from './hint.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Levels } from './levels.ts';
 import { Mender } from './mender.ts';
@@ -33,8 +33,9 @@ import { Subscribers } from './subscribers.ts';
 import { Sweeper } from './sweeper.ts';
 import { Ticker, type CancelJobs, type TickedJob } from './ticker.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
+import type { Line, OpenLine } from '../wakeups/line.ts';
 import { Timeouts } from './timeouts.ts';
-import { Wakeups, type Hint } from './wakeups.ts';
+import { Wakeups } from './wakeups.ts';
 
 /** How long a stop waits for the commit of what workers have reported: milliseconds, a little more than a statement may last. */
 const LAST_REPORTS_MS = STATEMENT_TIMEOUT_MS + 1_000;
@@ -52,7 +53,7 @@ export interface EngineOptions {
   /** Reads and checks what a schedule submits. */
   readJob(job: TickedJob): NewJob;
   /** Opens the line to the other coordinators. */
-  openLine(received: (payload: string) => void, listening: () => void): NotifyConnection;
+  openLine: OpenLine;
 }
 
 /** The engine with what the lease stream asks of it. */
@@ -77,7 +78,7 @@ export class RunningEngine implements Engine {
   readonly #batches: BatchFolder;
   readonly #gatekeeper: Gatekeeper;
   readonly #wakeups: Wakeups;
-  readonly #line: NotifyConnection;
+  readonly #line: Line;
   readonly #sweeper: Sweeper;
   readonly #pulse: Pulse;
   readonly #housekeeping: Housekeeping;
@@ -140,8 +141,11 @@ export class RunningEngine implements Engine {
       cancel: (jobId, reason) => this.#cancel(jobId, reason),
       ready: (levels) => this.#ready(levels, true),
     });
-    this.#line = options.openLine((payload) => this.#hint(payload), () => this.#housekeeping.scanSoon());
-    this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log });
+    this.#line = options.openLine((payload) => this.#hint(payload), () => {
+      this.#housekeeping.scanSoon();
+      this.#wakeups.sayWhatWasLost();
+    });
+    this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log, ttlMs: options.leaseTtlMs });
     this.#dependents = new Dependents({
       store, queues: this.queues, metrics, clock, setGoing: (after) => this.setGoing(after), tellOthers: (range) => this.#wakeups.awaited(range),
     });
@@ -390,11 +394,11 @@ export class RunningEngine implements Engine {
   }
 
   #hint(payload: string): void {
-    const hint = JSON.parse(payload) as Hint;
-    if (hint.from === this.coordinatorId || this.#stopping) {
+    const hint = readHint(payload);
+    if (hint === undefined || hint.from === this.coordinatorId || this.#stopping) {
       return;
     }
-    this.#wakeups.othersAlive = true;
+    this.#wakeups.heardOthers();
     this.#ready((hint.ready ?? []).map(([queueId, priority, position]) => ({ queueId, priority, positionMin: BigInt(position) })), false);
     if (hint.runAtMs !== undefined) {
       this.#promoter.note(hint.runAtMs);

@@ -1,60 +1,46 @@
 import type { Clock } from '../clock.ts';
-import type { NotifyConnection } from '../store/notify.ts';
 import type { Log } from '../store/store.ts';
+import type { Line } from '../wakeups/line.ts';
 import { rangeOf, type IdRange } from './awaited.ts';
 import type { CancelledLeasedJob } from './engine.ts';
+import { writeHint, type Hint } from './hint.ts';
 
 /** The first hint goes out at once, then at most one each so many milliseconds. */
 const COALESCE_MS = 250;
 /** Cancels are in more of a hurry. */
 const COALESCE_CANCEL_MS = 50;
-/** NOTIFY takes 8,000 bytes. */
-const PAYLOAD_BYTES_MAX = 7_500;
-
-/** A hint to the other coordinators. Lost ones are made up for by scans. */
-export interface Hint {
-  /** Who says so. */
-  from: string;
-  /** Levels in which jobs became ready: queue, priority, lowest position. */
-  ready?: [number, number, string][];
-  /** A job was scheduled for this moment: milliseconds of the database's clock. */
-  runAtMs?: number;
-  /** Queues whose settings changed. */
-  queues?: number[];
-  /** Queues with limits, of which something has ended. */
-  room?: number[];
-  /** Running jobs that were cancelled: session, lease, job, reason. */
-  cancelled?: [string, string, string, string][];
-  /** Jobs wait for others with ids between these. */
-  awaited?: [string, string];
-  /** More became ready than fits into a hint, or somebody is new: look everywhere. */
-  all?: true;
-}
 
 /** Tells the other coordinators, outside of anybody's transaction and no more than a few times a second. */
 export class Wakeups {
   readonly #coordinatorId: string;
-  readonly #line: Pick<NotifyConnection, 'send'>;
+  readonly #line: Pick<Line, 'send' | 'reachesOthers'>;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #ttlMs: number;
   #ready = new Map<number, [number, number, bigint]>();
   #runAtMs: number | undefined;
   #queues = new Set<number>();
   #awaited: IdRange | undefined;
   #room = new Set<number>();
   #cancelled: CancelledLeasedJob[] = [];
-  #greeting = false;
+  /** Somebody is new here, or something could not be said: the others are to look everywhere. */
+  #all = false;
   #sentMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
   #dueMs = Infinity;
   /** Others are there to hear: as of the last tick. */
-  othersAlive = true;
+  #heard: boolean;
+  /** Since when others have been seen whom the line does not reach. */
+  #unreachedSinceMs: number | undefined;
+  #warned = false;
 
-  constructor(deps: { coordinatorId: string; line: Pick<NotifyConnection, 'send'>; clock: Clock; log: Log }) {
+  constructor(deps: { coordinatorId: string; line: Pick<Line, 'send' | 'reachesOthers'>; clock: Clock; log: Log; ttlMs: number }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#line = deps.line;
     this.#clock = deps.clock;
     this.#log = deps.log;
+    this.#ttlMs = deps.ttlMs;
+    this.#heard = deps.line.reachesOthers;
   }
 
   ready(levels: { queueId: number; priority: number; positionMin: bigint }[]): void {
@@ -95,9 +81,36 @@ export class Wakeups {
 
   /** A new coordinator is there. */
   greet(): void {
-    this.#greeting = true;
-    this.othersAlive = true;
+    this.#all = true;
+    this.heardOthers();
     this.#schedule(0);
+  }
+
+  /** The line is there again. */
+  sayWhatWasLost(): void {
+    if (this.#all) {
+      this.#schedule(0);
+    }
+  }
+
+  heardOthers(): void {
+    this.#heard = this.#line.reachesOthers;
+  }
+
+  /** So many other coordinators were alive at the last tick. One that was killed counts for a time to live. */
+  seen(others: number): void {
+    this.#heard = others > 0 && this.#line.reachesOthers;
+    if (others === 0 || this.#line.reachesOthers || this.#warned) {
+      this.#unreachedSinceMs = undefined;
+      return;
+    }
+    const nowMs = this.#clock.nowMs();
+    this.#unreachedSinceMs ??= nowMs;
+    if (nowMs - this.#unreachedSinceMs > this.#ttlMs) {
+      this.#warned = true;
+      this.#log.warn({ event: 'others_unheard', others }, 'other coordinators are on this database, and SKIPLEASE_WAKEUPS=memory says nothing to them: '
+        + 'work is found late, and cancelled jobs run on. Set it to postgres or redis on all of them');
+    }
   }
 
   close(): void {
@@ -105,7 +118,7 @@ export class Wakeups {
   }
 
   #schedule(coalesceMs: number): void {
-    if (!this.othersAlive) {
+    if (!this.#heard) {
       this.#take();
       return;
     }
@@ -121,12 +134,13 @@ export class Wakeups {
     this.#dueMs = Infinity;
     this.#sentMs = this.#clock.nowMs();
     try {
-      for (const payload of pieces(this.#take())) {
+      for (const payload of writeHint(this.#take())) {
         await this.#line.send(payload);
       }
     } catch (error) {
-      // A hint: the scans of the others make up for it.
       this.#log.debug({ err: error }, 'a wake-up could not be sent');
+      // Not again: who looks everywhere finds all of it.
+      this.#all = true;
     }
   }
 
@@ -150,7 +164,7 @@ export class Wakeups {
     if (this.#cancelled.length > 0) {
       hint.cancelled = this.#cancelled.map((job) => [job.sessionId, job.leaseId, job.jobId, job.reason]);
     }
-    if (this.#greeting) {
+    if (this.#all) {
       hint.all = true;
     }
     this.#ready = new Map();
@@ -159,41 +173,7 @@ export class Wakeups {
     this.#awaited = undefined;
     this.#room = new Set();
     this.#cancelled = [];
-    this.#greeting = false;
+    this.#all = false;
     return hint;
   }
-}
-
-/** One payload, or as many as it takes. Levels are found by a look everywhere; cancels and settings are said here or nowhere. */
-function pieces(hint: Hint): string[] {
-  const whole = JSON.stringify(hint);
-  if (fits(whole)) {
-    return [whole];
-  }
-  const { from, queues = [], cancelled = [] } = hint;
-  const rest: Hint = { from, all: true };
-  if (hint.runAtMs !== undefined) {
-    rest.runAtMs = hint.runAtMs;
-  }
-  if (hint.awaited !== undefined) {
-    rest.awaited = hint.awaited;
-  }
-  return [
-    JSON.stringify(rest),
-    ...inHalves(queues, (part) => JSON.stringify({ from, queues: part } satisfies Hint)),
-    ...inHalves(cancelled, (part) => JSON.stringify({ from, cancelled: part } satisfies Hint)),
-  ];
-}
-
-function inHalves<Item>(items: Item[], write: (part: Item[]) => string): string[] {
-  if (items.length === 0) {
-    return [];
-  }
-  const text = write(items);
-  const half = items.length >> 1;
-  return items.length === 1 || fits(text) ? [text] : [...inHalves(items.slice(0, half), write), ...inHalves(items.slice(half), write)];
-}
-
-function fits(payload: string): boolean {
-  return Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX;
 }

@@ -3,8 +3,9 @@ import { connect } from './connection.ts';
 
 const CHANNEL = 'skiplease';
 
-/** A line to the other coordinators: hints only, never the truth. Lost ones are made up for by scans. */
+/** PostgreSQL's own line to the other coordinators (a `Line` of wakeups/line.ts). */
 export class NotifyConnection {
+  readonly reachesOthers = true;
   readonly #databaseUrl: string;
   readonly #received: (payload: string) => void;
   /** Called each time that listening (re)starts: whatever was said meanwhile is lost. */

@@ -10,8 +10,9 @@ const LEAVES = new Set(['bits', 'clock', 'config', 'errors', 'job_bytes', 'limit
  */
 const ROOMS: Record<string, { values: string[]; types: string[] }> = {
   rpc: { values: ['engine', 'store', 'observe'], types: [] },
-  engine: { values: ['observe'], types: ['store'] },
+  engine: { values: ['observe'], types: ['store', 'wakeups'] },
   store: { values: [], types: ['observe'] },
+  wakeups: { values: ['store'], types: ['observe'] },
   observe: { values: [], types: ['engine', 'store'] },
   embedded: { values: [], types: [] },
 };

@@ -43,6 +43,9 @@ for (const [name, value, reason] of [
   ['SKIPLEASE_PAYLOAD_BYTES_MAX', '4194304', 'set SKIPLEASE_RECEIVE_BYTES_MAX to 4259840 or more'],
   ['SKIPLEASE_RETENTION_DAYS', '0', 'less than 1'],
   ['SKIPLEASE_FAILED_RETENTION_DAYS', '6', 'less than the 7 of SKIPLEASE_RETENTION_DAYS'],
+  ['SKIPLEASE_WAKEUPS', 'redis://somebody:hunter2@cache', 'Invalid option'],
+  ['SKIPLEASE_REDIS_URL', 'http://somebody:hunter2@cache', 'not a redis:// or rediss:// URL'],
+  ['SKIPLEASE_REDIS_URL', 'redis://somebody:hunter2@cache', 'Set that to redis, or leave this empty'],
   ['DATABASE_URL', 'mysql://somebody:hunter2@db/x', 'not a postgresql:// URL'],
 ] as const) {
   test(`${name}=${value} is refused with what to set`, (t) => {
@@ -53,6 +56,13 @@ for (const [name, value, reason] of [
     t.false(error.message.includes('hunter2'), 'a password must not be repeated');
   });
 }
+
+test('wake-ups by Redis need its URL', (t) => {
+  const error = t.throws(() => readSettings({ SKIPLEASE_WAKEUPS: 'redis' }), { instanceOf: SkipleaseError });
+  t.deepEqual(error.violations.map(({ field }) => field), ['SKIPLEASE_REDIS_URL']);
+  t.like(readSettings({ SKIPLEASE_WAKEUPS: 'redis', SKIPLEASE_REDIS_URL: 'rediss://cache:6380/1' }), { wakeups: 'redis', redisUrl: 'rediss://cache:6380/1' });
+  t.like(readSettings({}), { wakeups: 'postgres', redisUrl: undefined });
+});
 
 test('everything that is wrong is told at once', (t) => {
   const error = t.throws(() => readSettings({ SKIPLEASE_LEASE_TTL_MS: 'x', SKIPLEASE_LOG_LEVEL: 'y' }), { instanceOf: SkipleaseError });

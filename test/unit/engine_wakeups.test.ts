@@ -1,8 +1,10 @@
 /** Hints to other coordinators: the first at once, then a few a second; nothing that only they can tell is dropped. */
 import { mock } from 'node:test';
 import anyTest from 'ava';
+import fc from 'fast-check';
 import type { Clock } from '../../coordinator/clock.ts';
-import { Wakeups, type Hint } from '../../coordinator/engine/wakeups.ts';
+import { readHint, type Hint } from '../../coordinator/engine/hint.ts';
+import { Wakeups } from '../../coordinator/engine/wakeups.ts';
 import { keepLog } from '../support/store_world.ts';
 
 // One after the other: they share the time.
@@ -19,14 +21,20 @@ async function pass(ms: number): Promise<void> {
 
 anyTest.after(() => mock.timers.reset());
 
-function wakeups() {
+function wakeups({ reachesOthers = true } = {}) {
   const startMs = clock.nowMs();
   const sent: { atMs: number; hint: Hint; bytes: number }[] = [];
-  const made = new Wakeups({
-    coordinatorId: 'me', clock, log: keepLog(),
-    line: { send: (payload) => Promise.resolve(void sent.push({ atMs: clock.nowMs() - startMs, hint: JSON.parse(payload) as Hint, bytes: Buffer.byteLength(payload) })) },
-  });
-  return { sent, made };
+  const line = {
+    reachesOthers, broken: false,
+    send: (payload: string) => {
+      if (line.broken) {
+        return Promise.reject(new Error('broken'));
+      }
+      return Promise.resolve(void sent.push({ atMs: clock.nowMs() - startMs, hint: JSON.parse(payload) as Hint, bytes: Buffer.byteLength(payload) }));
+    },
+  };
+  const log = keepLog();
+  return { sent, line, log, made: new Wakeups({ coordinatorId: 'me', clock, log, ttlMs: 10_000, line }) };
 }
 
 const level = (queueId: number, positionMin: bigint, priority = 0) => ({ queueId, priority, positionMin });
@@ -91,13 +99,54 @@ test('what is too long for one NOTIFY is said in several, whatever characters it
 
 test('alone, it says nothing, and forgets it: whoever comes later looks everywhere', async (t) => {
   const { sent, made } = wakeups();
-  made.othersAlive = false;
+  made.seen(0);
   made.ready([level(1, 50n)]);
   made.cancelled(cancelled(2));
   await pass(1_000);
   t.is(sent.length, 0);
-  made.othersAlive = true;
+  made.seen(1);
   made.ready([level(1, 60n)]);
   await pass(1_000);
   t.deepEqual(sent.map(({ hint }) => hint), [{ from: 'me', ready: [[1, 0, '60']] }]);
+});
+
+test('what could not be said is not said again: look everywhere, once the line is back', async (t) => {
+  const { sent, made, line } = wakeups();
+  line.broken = true;
+  made.ready([level(1, 50n)]);
+  made.cancelled(cancelled(2));
+  await pass(1_000);
+  line.broken = false;
+  made.sayWhatWasLost();
+  await pass(1_000);
+  t.deepEqual(sent.map(({ hint }) => hint), [{ from: 'me', all: true }]);
+  made.sayWhatWasLost();
+  await pass(1_000);
+  t.is(sent.length, 1, 'nothing is lost any more');
+});
+
+test('on a line that reaches nobody nothing is said; others that stay are told of in the log, once', async (t) => {
+  const { sent, made, log } = wakeups({ reachesOthers: false });
+  made.greet();
+  made.seen(1);
+  made.ready([level(1, 50n)]);
+  await pass(9_000);
+  made.seen(1);
+  t.is(log.lines.length, 0, 'one that was killed counts for a time to live');
+  made.seen(0);
+  await pass(9_000);
+  made.seen(1);
+  await pass(10_001);
+  made.seen(1);
+  made.seen(2);
+  t.deepEqual(log.lines.map(({ level: at, fields }) => [at, fields.event]), [['warn', 'others_unheard']]);
+  t.is(sent.length, 0);
+});
+
+test('whatever is on the line, a hint is read or passed over', (t) => {
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (payload) => {
+    t.notThrows(() => readHint(payload));
+  }), { plugins: [fc.interruptAfterTimeLimit(2_000)] });
+  const hint: Hint = { from: 'x', ready: [[1, 9, '123']], runAtMs: 1.5, queues: [1], cancelled: [['s', '1', 'j', '']], all: true };
+  t.deepEqual(readHint(JSON.stringify(hint)), hint);
 });

@@ -1,9 +1,12 @@
 import { join } from 'node:path';
+import { redisIsMissing, redisVersion, startRedis } from '../../../support/redis_server.ts';
 import { type Contestant, launchRoles } from '../../contestant.ts';
 import { CALLS_IN_FLIGHT, JOBS_PER_CALL } from '../preset.ts';
 import { peerVersion } from '../install.ts';
 import { type AppendFsync, CONCURRENCY, QUEUE } from './preset.ts';
-import { redisIsMissing, redisVersion, startRedis } from './redis_server.ts';
+
+/** A log of every write, no rewriting of it in the middle of a run (the counterpart of our checkpoints), and no key forgotten. */
+const DURABLE = { appendonly: 'yes', 'auto-aof-rewrite-percentage': '0', 'maxmemory-policy': 'noeviction' };
 
 /** BullMQ on Redis with its log forced to the disk once a second: the fastest setting that Redis itself calls durable. */
 export const bullmq = onRedis('bullmq', 'everysec');
@@ -27,7 +30,7 @@ function onRedis(name: string, appendFsync: AppendFsync): Contestant {
       outcomes: appendFsync === 'always' ? 'kept' : 'kept; a power cut may lose the last second of everything',
     }),
     async launch(_server, mode) {
-      const redis = await startRedis(appendFsync);
+      const redis = await startRedis({ ...DURABLE, appendfsync: appendFsync });
       try {
         const roles = await launchRoles(
           { submitter: join(import.meta.dirname, 'submitter.ts'), worker: join(import.meta.dirname, 'worker.ts') },
