@@ -22,6 +22,8 @@ import type { Wakeups } from './wakeups.ts';
 const SCAN_MS_MIN = 5_000;
 const SCAN_MS_MAX = 60_000;
 const SCAN_COST_FACTOR = 50;
+/** Jobs that are asked about in one scan, of those that were settled unseen. */
+const UNSEEN_MAX = 10_000;
 const PARTITIONS_MS = 600_000;
 const SWEEP_PROGRESS_MS = 60_000;
 /**
@@ -167,7 +169,7 @@ export class Housekeeping {
     }
   }
 
-  /** Looks at every level from zero, and at every queue's settings: the guarantee behind hints that were lost and claims that were given up. */
+  /** Looks at every level from zero, at every queue's settings and at what was cancelled: the guarantee behind hints that were lost and claims that were given up. */
   async scan(): Promise<void> {
     if (this.#closed) {
       return;
@@ -179,6 +181,19 @@ export class Housekeeping {
     const nowMs = this.#clock.nowMs();
     this.#scanDueMs = nowMs + Math.min(SCAN_MS_MAX, Math.max(SCAN_MS_MIN, SCAN_COST_FACTOR * (nowMs - started)));
     this.#found(levels);
+    await this.#hearCancels();
+  }
+
+  /** Jobs that were cancelled through others while no hint reached us: their workers are told now. */
+  async #hearCancels(): Promise<void> {
+    const unseen = this.#sessions.settledUnseen(await this.#store.ownMasks(this.#coordinatorId)).slice(0, UNSEEN_MAX);
+    if (unseen.length > 0) {
+      const cancelled = await this.#store.cancelledUnder(unseen);
+      this.#sessions.cancelled(cancelled.map(({ index, reason }) => {
+        const { leaseId, ...job } = unseen[index]!;
+        return { ...job, leaseId: String(leaseId), coordinatorId: this.#coordinatorId, reason };
+      }));
+    }
   }
 
   /** We were away for long enough to be given up: what others took, our workers must hear of. */

@@ -1,4 +1,5 @@
 import { v7 as uuidv7 } from 'uuid';
+import type { Bits } from '../bits.ts';
 import type { Clock } from '../clock.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -177,6 +178,20 @@ export class Sessions {
       }
     }
     this.#roomMade();
+  }
+
+  /** Jobs that are settled in the database, or whose lease is gone there, and that we take for held: ended elsewhere, or at this moment. */
+  settledUnseen(masks: ReadonlyMap<bigint, Bits>): { sessionId: string; leaseId: bigint; jobId: string }[] {
+    const unseen: { sessionId: string; leaseId: bigint; jobId: string }[] = [];
+    for (const session of this.#byId.values()) {
+      for (const { leaseId, jobIds, settled } of session.leases.values()) {
+        const mask = masks.get(leaseId);
+        if (mask === undefined || mask.count > settled.count) {
+          unseen.push(...jobIds.filter((_, place) => !settled.has(place) && mask?.has(place) !== false).map((jobId) => ({ sessionId: session.id, leaseId, jobId })));
+        }
+      }
+    }
+    return unseen;
   }
 
   /** Every lease that a session here holds. */

@@ -109,7 +109,7 @@ export class Wakeups {
     if (nowMs - this.#unreachedSinceMs > this.#ttlMs) {
       this.#warned = true;
       this.#log.warn({ event: 'others_unheard', others }, 'other coordinators are on this database, and SKIPLEASE_WAKEUPS=memory says nothing to them: '
-        + 'work is found late, and cancelled jobs run on. Set it to postgres or redis on all of them');
+        + 'work is found late, and workers hear late of cancels. Set it to postgres or redis on all of them');
     }
   }
 

@@ -1,4 +1,5 @@
 import type { QueueSettings, Retention } from '../types.ts';
+import type { Bits } from '../bits.ts';
 import { SkipleaseError } from '../errors.ts';
 import { RETENTION } from '../limits.ts';
 import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } from './claim.ts';
@@ -29,6 +30,7 @@ import { sweepKeys, type KeyPlace } from './sweep_keys.ts';
 import { lockKeys } from './take_keys.ts';
 import * as tick from './tick.ts';
 import { firstPosition, REFUSED, submit, submitOneCaller, submitRepeated, type CallerSubmit, type SubmitCommit, type SubmitRow } from './submit.ts';
+import { cancelledUnder, ownMasks } from './unheard_cancels.ts';
 
 export type { TransactionRun };
 
@@ -350,6 +352,14 @@ export class Store {
 
   bury(coordinatorIds: string[], ttlMs: number): Promise<void> {
     return coordinators.bury(this.#rare, coordinatorIds, ttlMs);
+  }
+
+  ownMasks(coordinatorId: string): Promise<Map<bigint, Bits>> {
+    return ownMasks(this.#rare, coordinatorId);
+  }
+
+  cancelledUnder(held: { leaseId: bigint; jobId: string }[]): Promise<{ index: number; reason: string }[]> {
+    return cancelledUnder(this.#rare, held);
   }
 
   ownLeases(coordinatorId: string): Promise<bigint[]> {

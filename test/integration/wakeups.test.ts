@@ -133,6 +133,7 @@ withRedis('Redis is killed and comes back in the middle: every job runs once, an
   await world.records.untilEnded(jobIds);
   await server.restart();
   await Promise.all(world.members.map((member) => member.line((line) => line.includes('"event":"redis_back"'), DEADLINE_MS, 'the end of the outage in the log')));
+  t.deepEqual([said(world, 'redis_away'), said(world, 'redis_back')], [[1, 1], [1, 1]]);
   await submitMore();
   server.kill('SIGSTOP');
   await submitMore();
@@ -146,7 +147,7 @@ withRedis('Redis is killed and comes back in the middle: every job runs once, an
   await Promise.all(work);
 });
 
-withRedis('a cancel while Redis is away is heard when it is back, and hints are again sooner than a look', async (t) => {
+withRedis('a cancel while Redis is away is heard at the next scan, and hints are again sooner than a look once it is back', async (t) => {
   const world = await worldOf('redis');
   const server = await redis!;
   const [jobId] = await world.submit('kept', 1);
