@@ -11,6 +11,7 @@ import { createMetrics } from '../../coordinator/observe/metrics.ts';
 import { tickedJob } from '../../coordinator/rpc/check_schedule.ts';
 import { NotifyConnection } from '../../coordinator/store/notify.ts';
 import { Store } from '../../coordinator/store/store.ts';
+import type { OpenLine } from '../../coordinator/wakeups/line.ts';
 import { keepLog, type KeptLog } from './store_world.ts';
 import { waitFor } from './wait.ts';
 
@@ -28,7 +29,7 @@ export interface TestEngine {
 }
 
 /** A coordinator without its gRPC side, on a real database. Times in milliseconds. */
-export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: number; tickMs?: number; lineUrl?: string } = {}): Promise<TestEngine> {
+export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: number; tickMs?: number; lineUrl?: string; openLine?: OpenLine } = {}): Promise<TestEngine> {
   const leaseTtlMs = options.leaseTtlMs ?? 2_000;
   const log = keepLog();
   const statements: string[] = [];
@@ -41,7 +42,7 @@ export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: n
     store, metrics: createMetrics(), leaseTtlMs, tickMs: options.tickMs ?? leaseTtlMs / 4, drainDeadlineMs: 0, address: '127.0.0.1:0',
     cancelJobs: () => Promise.resolve(),
     readJob: (job) => tickedJob(job, 1 << 20),
-    openLine: (received, listening) => new NotifyConnection(options.lineUrl ?? databaseUrl, received, listening),
+    openLine: options.openLine ?? ((received, listening) => new NotifyConnection(options.lineUrl ?? databaseUrl, received, listening)),
   });
   await engine.start();
   let stopped = false;
