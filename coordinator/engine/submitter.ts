@@ -127,12 +127,11 @@ export class Submitter {
 
   async #flushSpecial(callers: Caller[]): Promise<void> {
     const started = this.#clock.nowMs();
-    const batched = callers.filter(({ rows }) => rows.every(({ job }) => this.#store.isOnlyCounted(job)));
-    const others = callers.filter((caller) => !batched.includes(caller));
-    if (batched.length > 0) {
-      await this.#commitEach(batched, (byCaller) => this.#store.submitBatched(byCaller));
+    const { counted, others } = Object.groupBy(callers, ({ rows }) => (rows.every(({ job }) => this.#store.isOnlyCounted(job)) ? 'counted' : 'others'));
+    if (counted !== undefined) {
+      await this.#commitEach(counted, (byCaller) => this.#store.submitBatched(byCaller));
     }
-    if (others.length > 0) {
+    if (others !== undefined) {
       await this.#commitEach(others, (byCaller) => this.#store.submitSpecial(byCaller));
       this.#specialSubmitted();
     }

@@ -1,5 +1,7 @@
 import { BatchServiceService, BatchState } from '../../proto/gen/skiplease/v1/batch_service.ts';
-import type { Batch, BatchServiceServer, CreateBatchRequest, ListBatchesRequest, ListBatchesResponse } from '../../proto/gen/skiplease/v1/batch_service.ts';
+import type {
+  Batch, BatchServiceServer, CreateBatchRequest, ListBatchesRequest, ListBatchesResponse,
+} from '../../proto/gen/skiplease/v1/batch_service.ts';
 import type { Engine } from '../engine/engine.ts';
 import { invalidArgument, refuseInvalid, SkipleaseError } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
@@ -72,13 +74,16 @@ async function create(engine: Engine, pool: Pool, request: CreateBatchRequest, r
     violations.push({ field: 'id', description: problem });
   }
   if (request.label.length > LABEL_CHARACTERS_MAX || request.label.includes('\0')) {
-    violations.push({ field: 'label', description: `is ${request.label.length} characters long: at most ${LABEL_CHARACTERS_MAX}, none of them null, are accepted` });
+    violations.push({
+      field: 'label', description: `is ${request.label.length} characters long: at most ${LABEL_CHARACTERS_MAX}, none of them null, are accepted`,
+    });
   }
   refuseInvalid(violations);
   const checked = request.followUp && checkFollowUp(request.followUp, rules, 'follow_up');
   const followUp = checked && { ...checked, queueId: (await engine.queue(checked.job.queue)).id };
   if (!(await createBatch(pool, id, request.label, followUp))) {
-    throw new SkipleaseError('ALREADY_EXISTS', 'BATCH_ID_TAKEN', `Batch ${id} exists with another follow-up: choose another id.`, { metadata: { batch_id: id } });
+    throw new SkipleaseError('ALREADY_EXISTS', 'BATCH_ID_TAKEN', `Batch ${id} exists with another follow-up: choose another id.`,
+      { metadata: { batch_id: id } });
   }
   return get(pool, id);
 }

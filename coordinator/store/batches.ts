@@ -20,7 +20,8 @@ export type BatchRow = z.infer<typeof batchRow>;
 /** Columns of batchRow, from `batch b`: what was folded into the row, and what was not yet. */
 const COLUMNS = sql.fragment`
   b.id, b.label, date_part('epoch', b.created_at) * 1000 as "createdAtMs", date_part('epoch', b.closed_at) * 1000 as "closedAtMs",
-  date_part('epoch', b.finished_at) * 1000 as "finishedAtMs", (b.total + d.entered)::float8 as total, (b.succeeded + d.succeeded)::float8 as succeeded,
+  date_part('epoch', b.finished_at) * 1000 as "finishedAtMs",
+  (b.total + d.entered)::float8 as total, (b.succeeded + d.succeeded)::float8 as succeeded,
   (b.failed + d.failed)::float8 as failed, (b.cancelled + d.cancelled)::float8 as cancelled,
   (select f.job_id from skiplease.batch_follow_up f where f.batch_id = b.id) as "followUpId"`;
 const DELTAS = sql.fragment`

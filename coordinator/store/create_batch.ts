@@ -38,7 +38,8 @@ async function insertFollowUp(transaction: Pick<Pool, 'query'>, batchId: string,
   const runAtSeconds = job.runAtMs === null || delayMs !== null ? null : job.runAtMs / 1_000;
   await transaction.query(sql.type(nothing)`
     insert into skiplease.batch_follow_up
-      (batch_id, job_id, queue_id, max_attempts, priority, timeout_ms, run_at, delay_ms, start_within_ms, type, content_type, headers, options, payload)
+      (batch_id, job_id, queue_id, max_attempts, priority, timeout_ms, run_at, delay_ms, start_within_ms, type, content_type, headers,
+       options, payload)
     values (${batchId}::uuid, ${job.id}::uuid, ${queueId}, ${job.maxAttempts}::int2, ${job.priority}, ${job.timeoutMs}::int8,
             to_timestamp(${runAtSeconds}::float8), ${delayMs}::int8, ${startWithinMs}::int8, ${job.type}, ${job.contentType},
             ${job.headers}::jsonb, ${job.options === null ? null : JSON.stringify(job.options)}::jsonb, ${sql.binary(Buffer.from(job.payload))})`);

@@ -1,7 +1,7 @@
 import type { HotConnection, Statement } from './hot_connection.ts';
 
 /** Batches of one step, and changes of each. */
-const BATCHES_MAX = 100;
+const BATCHES_MAX = 20;
 const DELTAS_MAX = 1_000;
 
 /** What one step came to. */

@@ -75,7 +75,7 @@ export async function listJobs(pool: Queryable, filter: ListFilter, pageSize: nu
 /** Where ids come from. Each is walked down from the newest id by an index, or is small enough to be sorted. */
 function candidates(filter: ListFilter, probing: boolean) {
   const { state, queueId, batchId } = filter;
-  const jobs = batchId === undefined ? sql.fragment`select id from skiplease.job` : sql.fragment`select id from skiplease.job where ${inBatch(batchId)}`;
+  const jobs = sql.fragment`select id from skiplease.job where ${batchId === undefined ? sql.fragment`true` : inBatch(batchId)}`;
   const ofQueue = queueId === undefined ? sql.fragment`true` : sql.fragment`queue_id = ${queueId}::int`;
   switch (state) {
     case JobState.SCHEDULED:

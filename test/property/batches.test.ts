@@ -25,7 +25,10 @@ import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.serial;
 const BATCHES = 2;
-const ALL = { queueId: undefined, type: undefined, errorCode: undefined, idFrom: '00000000-0000-0000-0000-000000000000', idBefore: 'ffffffff-ffff-ffff-ffff-ffffffffffff' };
+const ALL = {
+  queueId: undefined, type: undefined, errorCode: undefined,
+  idFrom: '00000000-0000-0000-0000-000000000000', idBefore: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
+};
 
 let world: StoreWorld;
 let pool: Pool;
@@ -50,10 +53,16 @@ const step = fc.oneof(
   {
     weight: 6, arbitrary: fc.record({
       // Alone counted, with a plain job in the same submit, or with more that depends on its end; again: the last submit is repeated.
-      do: fc.constant('submit' as const), engine: fc.nat(1), batch, jobs: fc.integer({ min: 1, max: 5 }), as: fc.constantFrom('counted', 'beside', 'keyed', 'again'),
+      do: fc.constant('submit' as const), engine: fc.nat(1), batch, jobs: fc.integer({ min: 1, max: 5 }),
+      as: fc.constantFrom('counted', 'beside', 'keyed', 'again'),
     }),
   },
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('report' as const), worker: at, moves: fc.array(fc.constantFrom('succeed', 'succeed', 'retry', 'fail'), { minLength: 1, maxLength: 4 }) }) },
+  {
+    weight: 8, arbitrary: fc.record({
+      do: fc.constant('report' as const), worker: at,
+      moves: fc.array(fc.constantFrom('succeed', 'succeed', 'retry', 'fail'), { minLength: 1, maxLength: 4 }),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('report again' as const), worker: at }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('in SQL' as const), worker: at, commits: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel' as const), at, jobs: fc.integer({ min: 1, max: 4 }) }) },

@@ -22,7 +22,9 @@ export interface BatchLook {
   followUpCounts: Counts | undefined;
 }
 
-const truthRow = z.object({ total: z.number(), succeeded: z.number(), failed: z.number(), cancelled: z.number(), headers: z.record(z.string(), z.string()).nullable() });
+const truthRow = z.object({
+  total: z.number(), succeeded: z.number(), failed: z.number(), cancelled: z.number(), headers: z.record(z.string(), z.string()).nullable(),
+});
 
 export function lookAtBatch(pool: Pool, batchId: string, followUpId: string): Promise<BatchLook> {
   return pool.transaction(async (transaction) => {

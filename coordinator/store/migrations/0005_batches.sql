@@ -50,7 +50,8 @@ create table skiplease.batch_delta (
         autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 create index batch_delta_batch on skiplease.batch_delta (batch_id);
 
--- The jobs of a batch. No table of its own: this is written with the job, by those of batches alone, and goes with its partition.
+-- The jobs of a batch. No table of its own: this is written with the job, by those of batches alone, and goes with its partition. (To a
+-- plain job it is a look at the predicate: 0.1 µs of the 8 that its insert takes. A job of a batch writes 150 bytes more of WAL.)
 create index job_batch on skiplease.job (((options->>'batchId')::uuid), id) where options ? 'batchId';
 
 -- A special job of which nothing but its batch's count depends on its end.
@@ -95,7 +96,8 @@ end $$;
 
 create or replace function skiplease.count_ended(job_ids uuid[]) returns boolean language sql volatile as $$
   insert into skiplease.batch_delta (batch_id, entered, succeeded, failed, cancelled)
-  select (j.options->>'batchId')::uuid, 0, count(*) filter (where o.state = 4), count(*) filter (where o.state = 5), count(*) filter (where o.state = 6)
+  select (j.options->>'batchId')::uuid, 0, count(*) filter (where o.state = 4), count(*) filter (where o.state = 5),
+         count(*) filter (where o.state = 6)
     from unnest(job_ids) as i (id)
    cross join lateral (select options from skiplease.job where id = i.id offset 0) j
    cross join lateral (select state from skiplease.outcome where job_id = i.id offset 0) o
@@ -144,7 +146,8 @@ begin
   ),
   folded as (
     update skiplease.batch b
-       set total = b.total + s.entered, succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed, cancelled = b.cancelled + s.cancelled,
+       set total = b.total + s.entered, succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
+           cancelled = b.cancelled + s.cancelled,
            finished_at = case when b.id = any(closed_ids) and s.deltas < deltas_max
              and b.total + s.entered = b.succeeded + s.succeeded + b.failed + s.failed + b.cancelled + s.cancelled then skiplease.now() end
       from sums s where b.id = s.batch_id
@@ -153,9 +156,11 @@ begin
   select coalesce(bool_or(deltas = deltas_max), false), array_agg(id) filter (where finished_at is not null) into more, finished_ids from folded;
   with inserted as (
     insert into skiplease.job (id, queue_id, max_attempts, priority, timeout_ms, run_at, type, content_type, headers, options, payload)
-    select f.job_id, f.queue_id, f.max_attempts, f.priority, f.timeout_ms, coalesce(f.run_at, b.finished_at + f.delay_ms * interval '1 millisecond'), f.type, f.content_type,
+    select f.job_id, f.queue_id, f.max_attempts, f.priority, f.timeout_ms,
+           coalesce(f.run_at, b.finished_at + f.delay_ms * interval '1 millisecond'), f.type, f.content_type,
            coalesce(f.headers, '{}') || jsonb_build_object('skiplease-batch-id', b.id::text, 'skiplease-batch-total', b.total::text,
-             'skiplease-batch-succeeded', b.succeeded::text, 'skiplease-batch-failed', b.failed::text, 'skiplease-batch-cancelled', b.cancelled::text),
+             'skiplease-batch-succeeded', b.succeeded::text, 'skiplease-batch-failed', b.failed::text,
+             'skiplease-batch-cancelled', b.cancelled::text),
            case when f.start_within_ms is null then f.options
                 else f.options || jsonb_build_object('startByMs', floor(extract(epoch from b.finished_at) * 1000)::int8 + f.start_within_ms) end,
            f.payload

@@ -79,7 +79,8 @@ export interface CreateBatchRequest {
   label: string;
   /**
    * Submitted when the batch is finished, with headers that say how it went: skiplease-batch-id, skiplease-batch-total,
-   * skiplease-batch-succeeded, skiplease-batch-failed, skiplease-batch-cancelled. It belongs to no batch itself.
+   * skiplease-batch-succeeded, skiplease-batch-failed, skiplease-batch-cancelled. Its delay and start_within count from then. It
+   * belongs to no batch itself, waits for no job and has no unique key: batch_id, after_job_ids and unique are refused.
    */
   followUp: JobSpec | undefined;
 }
@@ -1140,7 +1141,10 @@ export const CancelBatchResponse: MessageFns<CancelBatchResponse> = {
  */
 export type BatchServiceService = typeof BatchServiceService;
 export const BatchServiceService = {
-  /** Repeated with the same id it returns the batch as it is. ALREADY_EXISTS when the id is another's with another follow-up. */
+  /**
+   * Repeated with the same id it returns the batch as it is. ALREADY_EXISTS when the id is that of a batch with another follow-up:
+   * one of another queue or type, or none.
+   */
   createBatch: {
     path: "/skiplease.v1.BatchService/CreateBatch" as const,
     requestStream: false as const,
@@ -1150,7 +1154,10 @@ export const BatchServiceService = {
     responseSerialize: (value: CreateBatchResponse): Buffer => Buffer.from(CreateBatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateBatchResponse => CreateBatchResponse.decode(value),
   },
-  /** No more jobs after this. Harmless when it is closed already. */
+  /**
+   * No more jobs after this. Harmless when it is closed already. ABORTED when a submit that began before, such as that of an
+   * application's open transaction, is not committed yet: nobody new comes in, and calling again waits for it again.
+   */
   closeBatch: {
     path: "/skiplease.v1.BatchService/CloseBatch" as const,
     requestStream: false as const,
@@ -1206,9 +1213,15 @@ export const BatchServiceService = {
 } as const;
 
 export interface BatchServiceServer extends UntypedServiceImplementation {
-  /** Repeated with the same id it returns the batch as it is. ALREADY_EXISTS when the id is another's with another follow-up. */
+  /**
+   * Repeated with the same id it returns the batch as it is. ALREADY_EXISTS when the id is that of a batch with another follow-up:
+   * one of another queue or type, or none.
+   */
   createBatch: handleUnaryCall<CreateBatchRequest, CreateBatchResponse>;
-  /** No more jobs after this. Harmless when it is closed already. */
+  /**
+   * No more jobs after this. Harmless when it is closed already. ABORTED when a submit that began before, such as that of an
+   * application's open transaction, is not committed yet: nobody new comes in, and calling again waits for it again.
+   */
   closeBatch: handleUnaryCall<CloseBatchRequest, CloseBatchResponse>;
   /** NOT_FOUND when there is no such batch (or it was finished longer ago than the retention). */
   getBatch: handleUnaryCall<GetBatchRequest, GetBatchResponse>;
@@ -1224,7 +1237,10 @@ export interface BatchServiceServer extends UntypedServiceImplementation {
 }
 
 export interface BatchServiceClient extends Client {
-  /** Repeated with the same id it returns the batch as it is. ALREADY_EXISTS when the id is another's with another follow-up. */
+  /**
+   * Repeated with the same id it returns the batch as it is. ALREADY_EXISTS when the id is that of a batch with another follow-up:
+   * one of another queue or type, or none.
+   */
   createBatch(
     request: CreateBatchRequest,
     callback: (error: ServiceError | null, response: CreateBatchResponse) => void,
@@ -1240,7 +1256,10 @@ export interface BatchServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateBatchResponse) => void,
   ): ClientUnaryCall;
-  /** No more jobs after this. Harmless when it is closed already. */
+  /**
+   * No more jobs after this. Harmless when it is closed already. ABORTED when a submit that began before, such as that of an
+   * application's open transaction, is not committed yet: nobody new comes in, and calling again waits for it again.
+   */
   closeBatch(
     request: CloseBatchRequest,
     callback: (error: ServiceError | null, response: CloseBatchResponse) => void,
