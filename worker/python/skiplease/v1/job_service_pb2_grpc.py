@@ -106,7 +106,8 @@ class JobServiceServicer:
     def StreamSubmitJobs(self, request_iterator, context):
         """For floods: any number of chunks, each atomic and each acknowledged once it is committed, in the order of arrival.
         The server reads no further while 16 chunks of a stream wait for their commit: write as fast as the stream accepts.
-        A refused chunk is answered with its error and does not end the stream.
+        A refused chunk is answered with its error and does not end the stream. Jobs may wait for jobs of earlier chunks that
+        are not acknowledged yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,7 +147,7 @@ class JobServiceServicer:
     def RetryJobs(self, request, context):
         """Re-drive FAILED jobs: each becomes a new job that names its origin. At most one for each origin: a repeated call
         returns the first one. It keeps how the job is run (retry policy, serial and limit key among it), not its unique key,
-        batch, deadline and what it waited for. With a filter: all FAILED jobs that match, oldest first, a thousand in each
+        batch, deadline and what it waited for; what waited for it and was cancelled with it stays so. With a filter: all FAILED jobs that match, oldest first, a thousand in each
         commit; what is re-driven stays so when the call breaks off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
