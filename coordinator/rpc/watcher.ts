@@ -185,7 +185,7 @@ export class Watcher<Request, Looked extends Look, Response> {
       }
       for (const [id, mark] of watch.marks) {
         if (looks.get(id)!.mark !== mark) {
-          changed.set(id, [...(changed.get(id) ?? []), watch]);
+          append(changed, id, watch);
         }
       }
     }
@@ -267,10 +267,19 @@ function shares<Response>(news: News<Response>[], changed: Map<string, Watch<Res
   const given = new Map<Watch<Response>, News<Response>[]>();
   for (const one of news) {
     for (const watch of changed.get(one.id) ?? []) {
-      given.set(watch, [...(given.get(watch) ?? []), one]);
+      append(given, watch, one);
     }
   }
   return given;
+}
+
+function append<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void {
+  const list = lists.get(key);
+  if (list === undefined) {
+    lists.set(key, [item]);
+  } else {
+    list.push(item);
+  }
 }
 
 function shuttingDown(): SkipleaseError {

@@ -1711,7 +1711,8 @@ export const JobServiceService = {
   },
   /**
    * The job as it is now, then after each change that is seen (states between two looks may be skipped, order holds);
-   * ends with OK once it is final.
+   * ends with OK once it is final. UNAVAILABLE when the coordinator goes away, RESOURCE_EXHAUSTED when nothing was read for 30
+   * seconds or too much is watched there: watch it again, elsewhere.
    */
   watchJob: {
     path: "/skiplease.v1.JobService/WatchJob" as const,
@@ -1771,7 +1772,8 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   listJobs: handleUnaryCall<ListJobsRequest, ListJobsResponse>;
   /**
    * The job as it is now, then after each change that is seen (states between two looks may be skipped, order holds);
-   * ends with OK once it is final.
+   * ends with OK once it is final. UNAVAILABLE when the coordinator goes away, RESOURCE_EXHAUSTED when nothing was read for 30
+   * seconds or too much is watched there: watch it again, elsewhere.
    */
   watchJob: handleServerStreamingCall<WatchJobRequest, WatchJobResponse>;
   /**
@@ -1870,7 +1872,8 @@ export interface JobServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * The job as it is now, then after each change that is seen (states between two looks may be skipped, order holds);
-   * ends with OK once it is final.
+   * ends with OK once it is final. UNAVAILABLE when the coordinator goes away, RESOURCE_EXHAUSTED when nothing was read for 30
+   * seconds or too much is watched there: watch it again, elsewhere.
    */
   watchJob(request: WatchJobRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchJobResponse>;
   watchJob(

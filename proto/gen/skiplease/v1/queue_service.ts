@@ -1678,7 +1678,8 @@ export const QueueServiceService = {
   },
   /**
    * These queues as they are now, then each again when its depth, settings or conditions have changed: the newest state, not
-   * every one in between. Ends only when the client or the coordinator ends it.
+   * every one in between, also for a reader that is slow. Ends only when the client or the coordinator ends it: with
+   * UNAVAILABLE when it goes away, with RESOURCE_EXHAUSTED when nothing was read for 30 seconds or too much is watched there.
    */
   watchQueues: {
     path: "/skiplease.v1.QueueService/WatchQueues" as const,
@@ -1708,7 +1709,8 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
   purgeQueue: handleUnaryCall<PurgeQueueRequest, PurgeQueueResponse>;
   /**
    * These queues as they are now, then each again when its depth, settings or conditions have changed: the newest state, not
-   * every one in between. Ends only when the client or the coordinator ends it.
+   * every one in between, also for a reader that is slow. Ends only when the client or the coordinator ends it: with
+   * UNAVAILABLE when it goes away, with RESOURCE_EXHAUSTED when nothing was read for 30 seconds or too much is watched there.
    */
   watchQueues: handleServerStreamingCall<WatchQueuesRequest, WatchQueuesResponse>;
 }
@@ -1814,7 +1816,8 @@ export interface QueueServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * These queues as they are now, then each again when its depth, settings or conditions have changed: the newest state, not
-   * every one in between. Ends only when the client or the coordinator ends it.
+   * every one in between, also for a reader that is slow. Ends only when the client or the coordinator ends it: with
+   * UNAVAILABLE when it goes away, with RESOURCE_EXHAUSTED when nothing was read for 30 seconds or too much is watched there.
    */
   watchQueues(request: WatchQueuesRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchQueuesResponse>;
   watchQueues(
