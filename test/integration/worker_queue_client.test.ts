@@ -43,6 +43,13 @@ test('pause, resume, depth and conditions; all queues are listed by name', async
   await t.throwsAsync(queues.get('never-seen'), { code: 'NOT_FOUND' });
 });
 
+test('a purge cancels all that waits, and tells how much', async (t) => {
+  const [jobId] = await world.submit('purged', 3);
+  t.is(await queues.purge('purged', 'not today'), 3);
+  t.is(await queues.purge('purged'), 0);
+  t.like(await world.members[1]!.client.get(jobId!), { state: 'CANCELLED', error: { message: 'not today' } });
+});
+
 test('a watch goes on elsewhere when its coordinator goes away', async (t) => {
   const [jobId] = await world.submit('watched', 1);
   const leaving = await world.join();
