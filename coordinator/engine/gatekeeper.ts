@@ -32,9 +32,8 @@ export class Gatekeeper {
     this.#alarm.close();
   }
 
-  /** Also sees through what another coordinator did not: a change of limits. */
-  async tick(): Promise<void> {
-    this.soon();
+  /** Changes of limits that another coordinator did not see through. */
+  async seeThrough(): Promise<void> {
     for (const queueId of await this.#store.changedLimits()) {
       await this.review(queueId);
     }

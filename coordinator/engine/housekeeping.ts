@@ -155,7 +155,7 @@ export class Housekeeping {
       await this.scan();
     }
     await this.#guard.tick();
-    await this.#gatekeeper.tick();
+    this.#gatekeeper.soon();
     if (nowMs >= this.#partitionsDueMs) {
       await this.#store.ensurePartitions();
       this.#partitionsDueMs = nowMs + PARTITIONS_MS;
@@ -165,6 +165,7 @@ export class Housekeeping {
     if (nowMs >= this.#sweepProgressDueMs) {
       await this.#store.sweepProgress();
       await this.#store.sweepAllLeases();
+      await this.#gatekeeper.seeThrough();
       this.#sweepProgressDueMs = nowMs + SWEEP_PROGRESS_MS;
     }
   }

@@ -1,7 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import pg from 'pg';
-import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { BlockedReason, JobState } from '../../proto/gen/skiplease/v1/job.ts';
+import { ListJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { ConditionKind, SerialRetry } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { QueueSettings } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { call, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
@@ -55,6 +57,47 @@ test('settings that are present change, the others stay', async (t) => {
   t.is((await rpc.get(jobId!)).maxAttempts, 9);
 });
 
+test('limits and the policy of serial keys are set, shown, and lifted by empty ones', async (t) => {
+  const update = async (settings: Partial<QueueSettings>) => (await call(rpc.queues, 'updateQueue', { queue: 'limits', settings: { ...none, ...settings } })).queue!.settings!;
+  const none = { leaseJobsMax: undefined, retryPolicy: undefined };
+  t.like(await update({}), { limit: undefined, keyLimit: undefined, serialRetry: SerialRetry.WAIT });
+  const rate = { starts: 5, period: { seconds: 60, nanos: 0 }, burst: 0 };
+  t.like(await update({ limit: { runningMax: 3, rate }, serialRetry: SerialRetry.GO_AHEAD }), {
+    limit: { runningMax: 3, rate: { ...rate, burst: 1 } }, keyLimit: undefined, serialRetry: SerialRetry.GO_AHEAD,
+  });
+  t.like(await update({ keyLimit: { runningMax: 2, rate: undefined } }), { limit: { runningMax: 3 }, keyLimit: { runningMax: 2, rate: undefined } });
+  t.like(await update({ limit: { runningMax: 0, rate: undefined } }), { limit: undefined, keyLimit: { runningMax: 2 }, serialRetry: SerialRetry.GO_AHEAD });
+});
+
+test('conditions say why a queue with limits and keys does not move', async (t) => {
+  const queue = 'why';
+  const conditions = async () => (await getQueue(second, queue)).conditions.filter(({ kind }) => kind !== ConditionKind.SLOW_COMMITS);
+  const set = (settings: Partial<QueueSettings>) => call(rpc.queues, 'updateQueue', { queue, settings: { leaseJobsMax: undefined, retryPolicy: undefined, ...settings } });
+  await set({ limit: { runningMax: 2, rate: undefined } });
+  const worker = await rpc.worker({ queues: [queue], jobs: 10 });
+  const ids = await rpc.submit(...Array.from({ length: 3 }, () => jobSpec({ queue })));
+  await waitFor(async () => (await getQueue(rpc, queue)).depth!.leased === 2, { deadlineMs: 10_000, what: 'two to run' });
+  t.like(await conditions(), [{ kind: ConditionKind.LIMITED, message: "2 jobs run, and the queue's limit is 2. UpdateQueue (limit.running_max) raises or lifts it." }]);
+  await set({ limit: { runningMax: 0, rate: { starts: 1, period: { seconds: 3_600, nanos: 0 }, burst: 1 } } });
+  await waitFor(async () => (await getQueue(rpc, queue)).depth!.ready === 0, { deadlineMs: 10_000, what: 'the token to be taken' });
+  const [last] = await rpc.submit(jobSpec({ queue }));
+  const [limited] = await conditions();
+  t.is(limited!.kind, ConditionKind.RATE_LIMITED);
+  t.regex(limited!.message, /^The queue's rate is 1 starts in 3600000 ms, at most 1 at once: the next token comes in 3\d{6} ms\./);
+  await call(rpc.jobs, 'cancelJobs', { jobIds: [...ids, last!], reason: '', filter: undefined });
+  await set({ limit: { runningMax: 0, rate: undefined }, keyLimit: { runningMax: 1, rate: undefined } });
+  const keyed = await rpc.submit(...['a', 'a', 'a'].map((serialKey) => jobSpec({ queue, serialKey })), ...['l', 'l'].map((limitKey) => jobSpec({ queue, limitKey })));
+  await waitFor(async () => (await getQueue(rpc, queue)).depth!.leased === 2, { deadlineMs: 10_000, what: 'the first of each to run' });
+  t.like(await conditions(), [{
+    kind: ConditionKind.BLOCKED, message: 'Nothing is ready: 2 for an earlier job of their serial key, 1 for the limit of their key. ListJobs (state BLOCKED) names them.',
+  }]);
+  t.like(await rpc.get(keyed[1]!), { state: JobState.BLOCKED, blockedReason: BlockedReason.SERIAL_KEY, serialKey: 'a' });
+  t.like(await rpc.get(keyed[4]!), { state: JobState.BLOCKED, blockedReason: BlockedReason.LIMIT_KEY, limitKey: 'l' });
+  const { jobs } = await call(second.jobs, 'listJobs', ListJobsRequest.create({ queue, state: JobState.BLOCKED }));
+  t.deepEqual(jobs.map(({ id }) => id).sort(), [keyed[1], keyed[2], keyed[4]].sort());
+  worker.cut();
+});
+
 for (const [field, settings] of [
   ['settings', undefined],
   ['settings.lease_jobs_max', { leaseJobsMax: 0, retryPolicy: undefined }],
@@ -63,6 +106,11 @@ for (const [field, settings] of [
   ['settings.retry_policy.factor', { leaseJobsMax: undefined, retryPolicy: { ...noPolicy, factor: Number.NaN } }],
   ['settings.retry_policy.jitter', { leaseJobsMax: undefined, retryPolicy: { ...noPolicy, jitter: 1.1 } }],
   ['settings.retry_policy.initial_backoff', { leaseJobsMax: undefined, retryPolicy: { ...noPolicy, initialBackoff: { seconds: 86_401, nanos: 0 } } }],
+  ['settings.limit.running_max', { limit: { runningMax: 100_001, rate: undefined } }],
+  ['settings.limit.rate.period', { limit: { runningMax: 0, rate: { starts: 1, period: undefined, burst: 0 } } }],
+  ['settings.key_limit.rate.starts', { keyLimit: { runningMax: 0, rate: { starts: 0, period: { seconds: 1, nanos: 0 }, burst: 0 } } }],
+  ['settings.key_limit.rate.burst', { keyLimit: { runningMax: 0, rate: { starts: 1, period: { seconds: 1, nanos: 0 }, burst: -1 } } }],
+  ['settings.serial_retry', { serialRetry: 7 as 1 }],
   ['settings.retry_policy.max_backoff', { leaseJobsMax: undefined, retryPolicy: { ...noPolicy, maxBackoff: { seconds: -1, nanos: 0 } } }],
 ] as [string, QueueSettings | undefined][]) {
   test(`bad settings are refused at ${field}: ${JSON.stringify(settings)}`, async (t) => {

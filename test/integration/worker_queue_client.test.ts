@@ -28,6 +28,19 @@ test('settings are changed and read back; what is left out stays', async (t) => 
   t.is(refused.fieldViolations[0]!.field, 'settings.lease_jobs_max');
 });
 
+test('limits and the policy of serial keys are set, lifted, and held to', async (t) => {
+  const jobs = new JobClient({ addresses: world.addresses });
+  t.teardown(() => jobs.close());
+  const limit = { runningMax: 5, rate: { starts: 600, periodMs: 60_000, burst: 10 } };
+  const { settings } = await queues.update('keys', { limit, keyLimit: { runningMax: 1 }, serialRetry: 'GO_AHEAD' });
+  t.like(settings, { limit, keyLimit: { runningMax: 1 }, serialRetry: 'GO_AHEAD' });
+  await jobs.submitMany([{ serialKey: 'a' }, { serialKey: 'a' }, { limitKey: 'b' }, { limitKey: 'b' }].map((keys) => ({ queue: 'keys', type: 'x', ...keys })));
+  t.like((await queues.get('keys')).depth, { ready: 2, blocked: 2 });
+  const lifted = await queues.update('keys', { limit: {}, keyLimit: {} });
+  t.false('limit' in lifted.settings || 'keyLimit' in lifted.settings);
+  t.like(lifted.depth, { ready: 3, blocked: 1 });
+});
+
 test('pause, resume, depth and conditions; all queues are listed by name', async (t) => {
   await world.submit('paused', 3);
   t.like(await queues.pause('paused'), { paused: true });

@@ -230,7 +230,8 @@ begin
        select case when of_kind = 2 then (not exists (select from skiplease.gate_holder where gate_id = g.id and not away))::integer
               -- null: any number.
               else least(
-                q.key_running_max - (select count(*) from (select from skiplease.gate_holder where gate_id = g.id limit q.key_running_max) h),
+                case when q.key_running_max is not null then
+                  q.key_running_max - (select count(*) from (select from skiplease.gate_holder where gate_id = g.id limit q.key_running_max) h) end,
                 case when q.key_rate_starts is not null then
                   floor(skiplease.bucket(g.tokens, g.tokens_at, moment, q.key_rate_starts, q.key_rate_period_ms, q.key_rate_burst))
                   - (select count(*) from skiplease.gate_holder where gate_id = g.id and owes) end) end as room,
@@ -338,13 +339,24 @@ begin
   return query select * from skiplease.pass_all('{}', resting, job_ids, coalesce(coming, '{}'), '{}', '{}');
 end $$;
 
--- Looks at gates that are due, and at those of which something has started.
-create function skiplease.sweep_gates(gates_max integer) returns table (queue_id integer, priority smallint, "position" bigint) language sql volatile as $$
-  select * from skiplease.pass_all('{}', '{}', '{}', '{}', '{}', array(
+-- Looks at gates that are due, and at those of which something has started. The last row has nothing but the time until the next one is due.
+create function skiplease.sweep_gates(gates_max integer)
+returns table (queue_id integer, priority smallint, "position" bigint, next_due_ms double precision) language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  ids bigint[] := array(
     (select id from skiplease.gate where due_at <= skiplease.now() order by due_at limit gates_max)
     union
-    select gate_id from (select gate_id from skiplease.gate_holder where owes and started_at is not null limit gates_max) s))
-$$;
+    select gate_id from (select gate_id from skiplease.gate_holder where owes and started_at is not null limit gates_max) s);
+begin
+  if cardinality(ids) > 0 then
+    return query select p.*, null::double precision from skiplease.pass_all('{}', '{}', '{}', '{}', '{}', ids) p;
+  end if;
+  return query
+    select null::integer, null::smallint, null::bigint,
+           case when exists (select from skiplease.gate_holder where owes and started_at is not null) then 0
+                else (select greatest(0, date_part('epoch', due_at - skiplease.now()) * 1000) from skiplease.gate where due_at is not null order by due_at limit 1) end;
+end $$;
 
 -- The limits of a queue were changed: some of its gates, of those inside whom nobody has started yet the surplus goes back in line;
 -- then whoever fits is let in. A row without a position: there was a surplus, and there may be more of it.

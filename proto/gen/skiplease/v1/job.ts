@@ -238,10 +238,14 @@ export interface JobSpec {
     | undefined;
   /**
    * Jobs of one queue with the same serial key run one at a time, in the order of their submission (among those of one
-   * priority), also across retries: see QueueSettings.serial_retry. 1 to 256 characters.
+   * priority), also across retries: see QueueSettings.serial_retry. A job that has a time stands in line once it has come.
+   * 1 to 256 characters.
    */
   serialKey: string;
-  /** Jobs of one queue with the same limit key share the limit QueueSettings.key_limit. 1 to 256 characters. */
+  /**
+   * Jobs of one queue with the same limit key share the limit QueueSettings.key_limit. One that has a serial key too waits
+   * for that first. 1 to 256 characters.
+   */
   limitKey: string;
   /** An open batch (BatchService) that the job belongs to. */
   batchId: string;

@@ -131,7 +131,8 @@ export interface QueueSettings {
 
 /**
  * How many jobs may run, and how many may start in a time. Exact across all coordinators, and derived from the leases: a crash
- * leaves nothing behind that counts.
+ * leaves nothing behind that counts. A job that backs off or was handed back makes room; each start takes a token, also that of a
+ * job that has started before.
  */
 export interface Limit {
   /** How many run at once: 1 to 100,000. 0: any number. */
@@ -148,7 +149,10 @@ export interface RateLimit {
   period:
     | Duration
     | undefined;
-  /** Tokens that the bucket holds at most: 1 to 1,000,000; 0: 1. After a lull so many start at once. */
+  /**
+   * Tokens that the bucket holds at most: 1 to 1,000,000; 0: 1. After a lull so many start at once. A rate of more than some
+   * 100 in a second is reached only with a burst of what comes in 20 ms or more.
+   */
   burst: number;
 }
 
@@ -1634,7 +1638,10 @@ export const QueueServiceService = {
     responseSerialize: (value: GetQueueResponse): Buffer => Buffer.from(GetQueueResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetQueueResponse => GetQueueResponse.decode(value),
   },
-  /** Changes the settings that are present and leaves the others. */
+  /**
+   * Changes the settings that are present and leaves the others. From the reply on nothing starts but by the new limits, on any
+   * coordinator; what runs goes on.
+   */
   updateQueue: {
     path: "/skiplease.v1.QueueService/UpdateQueue" as const,
     requestStream: false as const,
@@ -1697,7 +1704,10 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
   listQueues: handleUnaryCall<ListQueuesRequest, ListQueuesResponse>;
   /** NOT_FOUND when nothing was ever submitted to it. */
   getQueue: handleUnaryCall<GetQueueRequest, GetQueueResponse>;
-  /** Changes the settings that are present and leaves the others. */
+  /**
+   * Changes the settings that are present and leaves the others. From the reply on nothing starts but by the new limits, on any
+   * coordinator; what runs goes on.
+   */
   updateQueue: handleUnaryCall<UpdateQueueRequest, UpdateQueueResponse>;
   /** From the reply on, no coordinator leases any of its jobs. Jobs already leased go on. */
   pauseQueue: handleUnaryCall<PauseQueueRequest, PauseQueueResponse>;
@@ -1748,7 +1758,10 @@ export interface QueueServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetQueueResponse) => void,
   ): ClientUnaryCall;
-  /** Changes the settings that are present and leaves the others. */
+  /**
+   * Changes the settings that are present and leaves the others. From the reply on nothing starts but by the new limits, on any
+   * coordinator; what runs goes on.
+   */
   updateQueue(
     request: UpdateQueueRequest,
     callback: (error: ServiceError | null, response: UpdateQueueResponse) => void,
