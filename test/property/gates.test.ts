@@ -16,6 +16,7 @@ import { GatesWorld, mostAtOnce, mostOverRate, outOfOrder } from '../support/gat
 import { failed, released, succeeded, TestWorker, type SentLease } from '../support/store_engine.ts';
 import { newJob } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
+import { holdsFor } from '../support/timed_property.ts';
 import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.serial;
@@ -190,12 +191,7 @@ async function play(t: ExecutionContext, queue: string, chosen: Chosen, rounds: 
 
 test('whatever happens, limits hold, serial keys keep their order, and nothing is left behind', async (t) => {
   let number = 0;
-  let last = Promise.resolve();
-  await fc.assert(fc.asyncProperty(settings, fc.array(fc.array(step, { minLength: 1, maxLength: 3 }), { minLength: 3, maxLength: 25 }), (chosen, rounds) => {
-    last = play(t, `gates-${(number += 1)}`, chosen, rounds);
-    return last;
-  }), { plugins: [fc.interruptAfterTimeLimit(PROPERTY_MS)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000 });
-  // One that is stuck is interrupted, and would go unseen.
-  await last;
+  const rounds = fc.array(fc.array(step, { minLength: 1, maxLength: 3 }), { minLength: 3, maxLength: 25 });
+  await holdsFor(PROPERTY_MS, [settings, rounds], (chosen, steps) => play(t, `gates-${(number += 1)}`, chosen, steps));
   t.log(`${number} histories`);
 });

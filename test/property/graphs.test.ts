@@ -11,6 +11,7 @@ import { failed, startEngine, succeeded, TestWorker, type TestEngine } from '../
 import { newJob } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
 import { StoreWorld } from '../support/store_world.ts';
+import { holdsFor } from '../support/timed_property.ts';
 import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.serial;
@@ -101,39 +102,36 @@ async function checkEnds(t: ExecutionContext, planned: Planned[]): Promise<void>
 let graphs = 0;
 
 test('a job runs only once all that it waits for are final, policies are honoured, and everything ends', async (t) => {
-  await fc.assert(
-    fc.asyncProperty(graph, async ({ nodes, requests, windows }) => {
-      graphs += 1;
-      const queue = `graph${graphs}`;
-      const queueId = await world.queue(queue);
-      const planned = plan(queue, nodes);
-      const jobs = new Map(planned.map((each) => [each.job.id, each]));
-      const tooEarly: string[] = [];
-      let over = false;
-      const workers = await Promise.all(windows.map(async (window, index) => {
-        const worker = new TestWorker(engines[index]!.engine);
-        await worker.hello({ queues: [queue], jobs: window });
-        return worker;
-      }));
-      const working = workers.map((worker) => work(worker, jobs, planned, tooEarly, () => over));
-      for (let first = 0, request = 0; first < planned.length; request += 1) {
-        const { jobs: count, engine } = requests[request % requests.length]!;
-        // Whoever is named stands before, or behind in the same request.
-        await engines[engine]!.engine.submit(planned.slice(first, first + count).map(({ job }) => job).toReversed());
-        first += count;
-      }
-      await waitFor(async () => (await world.count('outcome', 'job_id = any($1)', [[...jobs.keys()]])) === planned.length, { deadlineMs: 15_000, what: 'every job to end' })
-        .finally(() => {
-          over = true;
-        });
-      await Promise.all(working);
-      workers.forEach((worker) => worker.leave());
-      t.deepEqual(tooEarly, []);
-      await checkEnds(t, planned);
-      t.is(await world.count('blocked', 'queue_id = $1', [queueId]), 0);
-    }),
-    { plugins: [fc.interruptAfterTimeLimit(PROPERTY_MS)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000 },
-  );
+  await holdsFor(PROPERTY_MS, [graph], async ({ nodes, requests, windows }) => {
+    graphs += 1;
+    const queue = `graph${graphs}`;
+    const queueId = await world.queue(queue);
+    const planned = plan(queue, nodes);
+    const jobs = new Map(planned.map((each) => [each.job.id, each]));
+    const tooEarly: string[] = [];
+    let over = false;
+    const workers = await Promise.all(windows.map(async (window, index) => {
+      const worker = new TestWorker(engines[index]!.engine);
+      await worker.hello({ queues: [queue], jobs: window });
+      return worker;
+    }));
+    const working = workers.map((worker) => work(worker, jobs, planned, tooEarly, () => over));
+    for (let first = 0, request = 0; first < planned.length; request += 1) {
+      const { jobs: count, engine } = requests[request % requests.length]!;
+      // Whoever is named stands before, or behind in the same request.
+      await engines[engine]!.engine.submit(planned.slice(first, first + count).map(({ job }) => job).toReversed());
+      first += count;
+    }
+    await waitFor(async () => (await world.count('outcome', 'job_id = any($1)', [[...jobs.keys()]])) === planned.length, { deadlineMs: 15_000, what: 'every job to end' })
+      .finally(() => {
+        over = true;
+      });
+    await Promise.all(working);
+    workers.forEach((worker) => worker.leave());
+    t.deepEqual(tooEarly, []);
+    await checkEnds(t, planned);
+    t.is(await world.count('blocked', 'queue_id = $1', [queueId]), 0);
+  });
   await waitFor(async () => (await world.count('dependency')) === 0, { deadlineMs: 5_000, what: 'nothing to be waited for any more' });
   t.log(`${graphs} graphs`);
 });

@@ -21,6 +21,7 @@ import { newJobs } from '../support/store_jobs.ts';
 import { failed, released, startEngine, succeeded, TestWorker, type SentLease, type TestEngine } from '../support/store_engine.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
 import { StoreWorld } from '../support/store_world.ts';
+import { holdsFor } from '../support/timed_property.ts';
 import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.serial;
@@ -366,28 +367,25 @@ let histories = 0;
 
 test('whatever happens, each job ends once, every receipt is true, and nothing is lost', async (t) => {
   const round = fc.array(step, { minLength: 1, maxLength: 3 });
-  await fc.assert(
-    fc.asyncProperty(fc.array(round, { minLength: 8, maxLength: 22 }), async (rounds) => {
-      histories += 1;
-      const queue = `history${histories}`;
-      const queueId = await world.queue(queue);
-      await world.rows('update skiplease.queue set max_attempts = $1, lease_jobs_max = 4 where id = $2', [MAX_ATTEMPTS, queueId]);
-      const history = new History(queue);
-      const final = new Map<string, number>();
-      await history.take({ do: 'hello', engine: 0, jobs: 8 });
-      await history.take({ do: 'submit', engine: 1, jobs: 6, repeats: 0, at: 0 });
-      for (const steps of rounds) {
-        await history.round(steps);
-        await checkPlaces(t, queueId, final);
-      }
-      await checkWindows(history);
-      await finish(history, queueId);
-      const places = await checkPlaces(t, queueId, final);
-      t.deepEqual(places.map(({ id }) => id).toSorted(), history.jobs.map(({ id }) => id).toSorted(), 'every job that was accepted, and no other');
-      await checkReceipts(t, history);
-      for (const worker of history.workers) engines.forEach(({ engine }) => engine.sessions.get(worker.session.id) && engine.sessions.leave(worker.session));
-    }),
-    { plugins: [fc.interruptAfterTimeLimit(PROPERTY_MS)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000 },
-  );
+  await holdsFor(PROPERTY_MS, [fc.array(round, { minLength: 8, maxLength: 22 })], async (rounds) => {
+    histories += 1;
+    const queue = `history${histories}`;
+    const queueId = await world.queue(queue);
+    await world.rows('update skiplease.queue set max_attempts = $1, lease_jobs_max = 4 where id = $2', [MAX_ATTEMPTS, queueId]);
+    const history = new History(queue);
+    const final = new Map<string, number>();
+    await history.take({ do: 'hello', engine: 0, jobs: 8 });
+    await history.take({ do: 'submit', engine: 1, jobs: 6, repeats: 0, at: 0 });
+    for (const steps of rounds) {
+      await history.round(steps);
+      await checkPlaces(t, queueId, final);
+    }
+    await checkWindows(history);
+    await finish(history, queueId);
+    const places = await checkPlaces(t, queueId, final);
+    t.deepEqual(places.map(({ id }) => id).toSorted(), history.jobs.map(({ id }) => id).toSorted(), 'every job that was accepted, and no other');
+    await checkReceipts(t, history);
+    for (const worker of history.workers) engines.forEach(({ engine }) => engine.sessions.get(worker.session.id) && engine.sessions.leave(worker.session));
+  });
   t.log(`${histories} histories`);
 });

@@ -11,6 +11,7 @@ import { newJob, rowsOf } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
 import { databaseNowMs, letDaysPass, partitionsOf, startRetirer, type TestRetirer } from '../support/store_retention.ts';
 import { StoreWorld, type Claimed, type StoreCoordinator } from '../support/store_world.ts';
+import { holdsFor } from '../support/timed_property.ts';
 
 const RETENTION = { days: 2, failedDays: 5 };
 const HOUR_MS = 3_600_000;
@@ -163,13 +164,7 @@ test('exactly those jobs are kept that should be, and all that are not final sti
     await retireAnd(t, meanwhile);
   };
   // One history without an end: each run is a few more days of it.
-  let run = Promise.resolve();
-  await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 5, max: 80 }), steps(12), steps(4), (...days) => (run = someDays(...days))),
-    { plugins: [fc.interruptAfterTimeLimit(PROPERTY_MS)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000 },
-  );
-  // The last one was interrupted, but goes on.
-  await run;
+  await holdsFor(PROPERTY_MS, [fc.integer({ min: 5, max: 80 }), steps(12), steps(4)], someDays);
   await letDaysPass(world, coordinator.store, 10);
   for (const lease of leases.splice(0)) await end(lease, 'succeeded');
   await coordinator.store.promote();
