@@ -1,2 +1,2 @@
 /** How long one property is tried with ever new histories: milliseconds. */
-export const PROPERTY_MS = 10_000;
+export const PROPERTY_MS = 5_000;
