@@ -129,7 +129,8 @@ class JobServiceServicer:
 
     def WatchJob(self, request, context):
         """The job as it is now, then after each change that is seen (states between two looks may be skipped, order holds);
-        ends with OK once it is final.
+        ends with OK once it is final. UNAVAILABLE when the coordinator goes away, RESOURCE_EXHAUSTED when nothing was read for 30
+        seconds or too much is watched there: watch it again, elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
