@@ -473,7 +473,7 @@ test('the two roles may call their functions, and nothing else', async (t) => {
 });
 
 test('every statement of the documentation runs, for a role that has been granted the two', async (t) => {
-  const text = await readFile(new URL('../../coordinator/store/sql_interface.md', import.meta.url), 'utf8');
+  const text = await readFile(new URL('../../coordinator/store/README.md', import.meta.url), 'utf8');
   const held = await holding(2);
   const role = `${world.database.name}_shop`;
   const blocks = [...text.matchAll(/^```sql\n([\s\S]*?)^```/gm)].map(([, block]) => Object.entries({

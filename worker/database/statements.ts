@@ -1,4 +1,4 @@
-/** The calls of Skiplease's SQL functions (coordinator/store/sql_interface.md) as text that shares a round trip with others. */
+/** The calls of Skiplease's SQL functions (coordinator/store/README.md) as text that shares a round trip with others. */
 import { AfterPolicy } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts';

@@ -1,5 +1,5 @@
 -- Inside an application's own transaction, from any language: submit jobs; check, complete or fail leased ones. What each function
--- does and refuses is documented in ../sql_interface.md. The functions stand on their own: they run with their owner's rights, under
+-- does and refuses is documented in ../README.md. The functions stand on their own: they run with their owner's rights, under
 -- settings of their own, and for roles that may do nothing else here.
 --
 -- The transaction may last for hours. So nothing here writes to ready (the low-water marks trail by no longer than a coordinator's
@@ -407,7 +407,7 @@ begin
       -- Another database of this server makes it at this moment.
       when duplicate_object or unique_violation then null;
       when insufficient_privilege then
-        raise warning 'The role % does not exist, and % may not create it: sql_interface.md says what to run.', may.role, current_user;
+        raise warning 'The role % does not exist, and % may not create it: coordinator/store/README.md says what to run.', may.role, current_user;
         continue;
     end;
     execute format('grant usage on schema skiplease to %I', may.role);
