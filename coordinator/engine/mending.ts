@@ -65,6 +65,9 @@ export interface Mended {
   returned: Returned;
 }
 
+/** An application ended the job in SQL between our look and our write. */
+class EndedMeanwhile extends Error {}
+
 /** What the parts of one flush share while they are written. */
 interface Writing {
   run: TransactionRun;
@@ -157,8 +160,8 @@ export class Mending {
       await this.#writePart(writing, decided);
       await run('release savepoint part');
     } catch (error) {
-      // Nothing of the job's own: the whole is tried again, with partitions that are missing.
-      if (this.#store.isTransient(error) || this.#store.isMissingPartition(error)) {
+      // Nothing of the job's own: the whole is tried again, with partitions that are missing, or another look at what has ended.
+      if (error instanceof EndedMeanwhile || this.#store.isTransient(error) || this.#store.isMissingPartition(error)) {
         throw error;
       }
       await run('rollback to savepoint part');
@@ -179,7 +182,7 @@ export class Mending {
       const { writes } = item.decision;
       // ACCEPTED only for what the outcome insert returned: an SQL completion may have come first.
       if (writes?.outcome !== undefined && !ended.has(item.jobId)) {
-        throw new Error(`The job ${item.jobId} got its outcome from elsewhere.`);
+        throw new EndedMeanwhile(`The job ${item.jobId} got its outcome from elsewhere.`);
       }
       if (writes !== undefined && hasFollowUps(item.move)) {
         await this.#submitFollowUps(run, followUps.get(item.move)!, returned);

@@ -137,8 +137,9 @@ export class Settler {
     this.#closed = true;
   }
 
-  async #flush(parts: FastPart[]): Promise<void> {
-    const { leases, rows } = gather(parts);
+  async #flush(all: FastPart[]): Promise<void> {
+    const { parts, repeats, leases, rows } = gather(all);
+    repeats.forEach((part) => this.#settlePartCarefully(part));
     const started = this.#clock.nowMs();
     let accepted: Set<string> | undefined;
     try {
@@ -147,9 +148,7 @@ export class Settler {
       if (!this.#store.isRefused(error)) {
         this.#store.log.warn({ err: error, outcomes: rows.length }, 'a flush of reports was refused; it is settled job by job');
       }
-      for (const part of parts) {
-        this.#settleCarefully(part.session, part.lease, part.indexes, part.jobs, part.receipts, part.done);
-      }
+      parts.forEach((part) => this.#settlePartCarefully(part));
       return;
     }
     this.#metrics.settle((this.#clock.nowMs() - started) / 1000, rows.length);
@@ -213,6 +212,10 @@ export class Settler {
     }
   }
 
+  #settlePartCarefully({ session, lease, indexes, jobs, receipts, done }: FastPart): void {
+    this.#settleCarefully(session, lease, indexes, jobs, receipts, done);
+  }
+
   #settleCarefully(session: Session, token: Token, indexes: number[], jobs: ReportedJob[], receipts: JobReceiptMessage[], done: () => void): void {
     this.#mender.add({
       leaseId: token.leaseId,
@@ -244,16 +247,32 @@ export class Settler {
 
 const RECEIPT_NAMES = [undefined, 'accepted', 'duplicate', 'lease_lost', 'cancelled', 'invalid'] as const;
 
-function gather(parts: FastPart[]): { leases: Map<bigint, LeaseSettle>; rows: SucceededRow[] } {
+interface Gathered {
+  parts: FastPart[];
+  /** Their lease is in the flush already, as another session knows it that was resumed or replaced: they may name the same jobs. */
+  repeats: FastPart[];
+  leases: Map<bigint, LeaseSettle>;
+  rows: SucceededRow[];
+}
+
+function gather(all: FastPart[]): Gathered {
+  const held = new Map<bigint, HeldLease>();
   const leases = new Map<bigint, LeaseSettle>();
+  const parts: FastPart[] = [];
+  const repeats: FastPart[] = [];
   const rows: SucceededRow[] = [];
-  for (const part of parts) {
+  for (const part of all) {
     const { lease } = part;
     let settling = leases.get(lease.leaseId);
     if (settling === undefined) {
       settling = { leaseId: lease.leaseId, secret: lease.secret, expected: lease.settled.copy(), add: new Bits(lease.jobIds.length) };
       leases.set(lease.leaseId, settling);
+      held.set(lease.leaseId, lease);
+    } else if (held.get(lease.leaseId) !== lease) {
+      repeats.push(part);
+      continue;
     }
+    parts.push(part);
     for (let order = 0; order < part.places.length; order += 1) {
       const place = part.places[order]!;
       const { jobId, move } = part.jobs[part.indexes[order]!]!;
@@ -263,7 +282,7 @@ function gather(parts: FastPart[]): { leases: Map<bigint, LeaseSettle>; rows: Su
     }
   }
   // Leases are locked in id order, everywhere.
-  return { leases: new Map([...leases].sort(([a], [b]) => (a < b ? -1 : 1))), rows };
+  return { parts, repeats, leases: new Map([...leases].sort(([a], [b]) => (a < b ? -1 : 1))), rows };
 }
 
 /** What the careful way found out about a lease, for the memory of its session. */

@@ -182,7 +182,7 @@ class History {
       case 'cancel': {
         const ids = this.jobs.slice(each.at % (this.jobs.length || 1)).slice(0, each.jobs).map(({ id }) => id);
         if (ids.length > 0) {
-          await cancelJobs(pool, ids, 'no more', ({ leased }) => engines[0]!.engine.jobsCancelled(leased.map((job) => ({ ...job, reason: 'no more' }))))
+          await cancelJobs(pool, ids, 'no more', (commit) => engines[0]!.engine.jobsCancelled(commit, 'no more'))
             .then((results) => this.cancelled.push(...results.filter(({ outcome }) => outcome === 'cancelled').map(({ id }) => id)));
         }
         return;
@@ -305,7 +305,7 @@ async function checkReceipts(t: ExecutionContext, history: History): Promise<voi
     t.deepEqual(accepted('fail').map(({ leaseId }) => leaseId).toSorted(), failures.filter(({ state }) => state === 1).map((row) => row.lease_id).toSorted(), 'each failure that was accepted is on record');
     t.is(history.cancelled.filter((cancelled) => cancelled === id).length, outcome.state === 6 ? 1 : 0, 'cancelled once, and told so once');
     t.deepEqual(failures.map(({ number }) => number), failures.map((_, index) => index + 1));
-    t.true(failures.length <= MAX_ATTEMPTS);
+    t.true(failures.length <= MAX_ATTEMPTS, 'no more attempts than allowed');
     if (outcome.state === 4) t.is(outcome.attempt, failures.length + 1);
     if (outcome.state === 5) t.is(outcome.attempt, failures.length);
     for (const { leaseId, move, status } of words) {
@@ -315,7 +315,7 @@ async function checkReceipts(t: ExecutionContext, history: History): Promise<voi
       if (status === DUPLICATE) t.true(failedHere || endedHere || releasedHere || move.kind === 'release', 'a duplicate has its first');
       if (status === LEASE_LOST) t.false(words.some((word) => word.leaseId === leaseId && word.status === ACCEPTED && word.move.kind !== 'release'), 'what was accepted is never called lost');
       if (status === CANCELLED) t.is(outcome.state, 6);
-      t.true([ACCEPTED, DUPLICATE, LEASE_LOST, CANCELLED].includes(status as 1));
+      t.true([ACCEPTED, DUPLICATE, LEASE_LOST, CANCELLED].includes(status as 1), `no other receipt: ${status}`);
     }
   }
 }
