@@ -19,7 +19,7 @@ import { prepareLedger } from '../../worker/payments/ledger.ts';
 import { paymentJobs, paymentsQueue } from '../../worker/payments/payment_jobs.ts';
 import { startCoordinator, type TestCoordinator } from '../support/coordinator.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { startProcess, startScript, type TestProcess } from '../support/processes.ts';
+import { killLeftProcesses, startProcess, startScript, type TestProcess } from '../support/processes.ts';
 import { testWhen } from '../support/skip.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -55,6 +55,7 @@ test.beforeEach(async () => {
 });
 
 test.afterEach.always(async () => {
+  await killLeftProcesses();
   await ledger?.end();
   await database?.drop();
 });

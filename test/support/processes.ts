@@ -25,6 +25,15 @@ export interface TestProcess {
 
 const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 
+/** What this file of tests has started and what still runs. */
+const alive = new Map<ChildProcess, Promise<number>>();
+
+/** Kills what a failed test has left behind: its file could not end otherwise. For files whose tests run one by one. */
+export async function killLeftProcesses(): Promise<void> {
+  for (const child of alive.keys()) child.kill('SIGKILL');
+  await Promise.all(alive.values());
+}
+
 /** Runs a TypeScript file of the project with the Node that runs the tests. */
 export function startScript(file: string, parameters: readonly string[], environment: Record<string, string>): Promise<TestProcess> {
   return startProcess(process.execPath, [file, ...parameters], { env: { ...process.env, ...environment } });
@@ -43,11 +52,15 @@ export async function startProcess(command: string, parameters: readonly string[
     });
   }
   const exited = waitForExit(child);
+  alive.set(child, exited);
   await once(child, 'spawn');
   const pid = child.pid!;
   const record = join(await testRunFolder(), 'processes', String(pid));
   await writeFile(record, (await processIdentity(pid)) ?? '');
-  void exited.then(() => rm(record, { force: true }));
+  void exited.then(() => {
+    alive.delete(child);
+    return rm(record, { force: true });
+  });
 
   return {
     pid,
