@@ -50,7 +50,6 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
     pool,
     payloadBytesMax: settings.payloadBytesMax,
     retention: retentionOf(settings),
-    cancelled: (queue, count) => metrics.completedJobs(queue, 'cancelled', count),
     lease: leaseStream({ ...settings, engine, statuses }),
   });
   await shutdown.step('readiness', async () => {
@@ -116,11 +115,7 @@ function startEngine(
     engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({
       ...depth, oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,
     }));
-    engine.expireStarts = () => expireStarts(pool, ({ cancelled, wake, queues }) => {
-      engine.setGoing(wake);
-      engine.ended(cancelled);
-      queues.forEach((count, queue) => metrics.completedJobs(queue, 'cancelled', count));
-    });
+    engine.expireStarts = () => expireStarts(pool, (commit, reason) => engine.jobsCancelled(commit, reason));
     await engine.start();
     return engine;
   }, (engine) => engine.stop());

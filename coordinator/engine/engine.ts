@@ -1,5 +1,5 @@
 import type { Condition } from './guard.ts';
-import type { AfterEnd } from '../store/settle_carefully.ts';
+import type { CancelCommit } from '../store/cancel_jobs.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 
 /** What a submit answers once it is committed. */
@@ -45,12 +45,8 @@ export interface Engine {
   onMoved: () => void;
   /** After a commit that made or resumed a schedule: it ticks next at this moment of the database's clock. */
   scheduleChanged(nextTickMs: number): void;
-  /** After a commit that cancelled leased jobs: tell the workers, whichever coordinator holds their streams. */
-  jobsCancelled(jobs: CancelledLeasedJob[]): void;
-  /** After a commit that ended these jobs: those that wait for them go on. */
-  ended(jobs: readonly { jobId: string }[]): void;
+  /** After a commit that cancelled jobs: tell their workers, whichever coordinator holds the streams, and those that wait for them. */
+  jobsCancelled(commit: CancelCommit, reason: string): void;
   /** After a commit that closed a batch: it may be finished. */
   batchesChanged(): void;
-  /** After a commit that ended jobs, and perhaps made others ready, or scheduled some that are due now: wake who waits for them. */
-  setGoing(after: AfterEnd): void;
 }

@@ -5,6 +5,7 @@ import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
 import type { Line } from '../wakeups/line.ts';
 import type { Alarm } from './alarm.ts';
+import type { Cancels } from './cancels.ts';
 import type { Gatekeeper } from './gatekeeper.ts';
 import type { Guard } from './guard.ts';
 import { KeySweeper } from './key_sweeper.ts';
@@ -22,8 +23,6 @@ import type { Wakeups } from './wakeups.ts';
 const SCAN_MS_MIN = 5_000;
 const SCAN_MS_MAX = 60_000;
 const SCAN_COST_FACTOR = 50;
-/** Jobs that are asked about in one scan, of those that were settled unseen. */
-const UNSEEN_MAX = 10_000;
 const PARTITIONS_MS = 600_000;
 const SWEEP_PROGRESS_MS = 60_000;
 /**
@@ -38,6 +37,7 @@ export class Housekeeping {
   readonly #ttlMs: number;
   readonly #store: Store;
   readonly #sessions: Sessions;
+  readonly #cancels: Cancels;
   readonly #mender: Mender;
   readonly #sweeper: Sweeper;
   readonly #reaper: Reaper;
@@ -69,6 +69,7 @@ export class Housekeeping {
     ttlMs: number;
     store: Store;
     sessions: Sessions;
+    cancels: Cancels;
     mender: Mender;
     sweeper: Sweeper;
     reaper: Reaper;
@@ -90,6 +91,7 @@ export class Housekeeping {
     this.#tickedMs = deps.clock.nowMs();
     this.#store = deps.store;
     this.#sessions = deps.sessions;
+    this.#cancels = deps.cancels;
     this.#mender = deps.mender;
     this.#sweeper = deps.sweeper;
     this.#reaper = deps.reaper;
@@ -182,19 +184,7 @@ export class Housekeeping {
     const nowMs = this.#clock.nowMs();
     this.#scanDueMs = nowMs + Math.min(SCAN_MS_MAX, Math.max(SCAN_MS_MIN, SCAN_COST_FACTOR * (nowMs - started)));
     this.#found(levels);
-    await this.#hearCancels();
-  }
-
-  /** Jobs that were cancelled through others while no hint reached us: their workers are told now. */
-  async #hearCancels(): Promise<void> {
-    const unseen = this.#sessions.settledUnseen(await this.#store.ownMasks(this.#coordinatorId)).slice(0, UNSEEN_MAX);
-    if (unseen.length > 0) {
-      const cancelled = await this.#store.cancelledUnder(unseen);
-      this.#sessions.cancelled(cancelled.map(({ index, reason }) => {
-        const { leaseId, ...job } = unseen[index]!;
-        return { ...job, leaseId: String(leaseId), coordinatorId: this.#coordinatorId, reason };
-      }));
-    }
+    await this.#cancels.look();
   }
 
   /** We were away for long enough to be given up: what others took, our workers must hear of. */

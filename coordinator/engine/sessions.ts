@@ -1,5 +1,4 @@
 import { v7 as uuidv7 } from 'uuid';
-import type { Bits } from '../bits.ts';
 import type { Clock } from '../clock.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -7,7 +6,6 @@ import type { ResumedLease, SessionRow } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
 import type { Move } from './decide.ts';
-import type { CancelledLeasedJob } from './engine.ts';
 import { HeldLease } from './held_lease.ts';
 import type { Mender } from './mender.ts';
 import { CancelReason } from './messages.ts';
@@ -57,7 +55,6 @@ export class Sessions {
   readonly #subscribers: Subscribers;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
-  readonly #roomMade: () => void;
   readonly #byId = new Map<string, Session>();
   readonly #byInstance = new Map<string, Session>();
   /** Leases named by hellos that are under way or have failed, by session: they may stand in our name already. */
@@ -66,7 +63,7 @@ export class Sessions {
   readonly #byes: Batcher<string>;
 
   constructor(deps: {
-    coordinatorId: string; store: Store; mender: Mender; subscribers: Subscribers; clock: Clock; metrics: Metrics; roomMade: () => void;
+    coordinatorId: string; store: Store; mender: Mender; subscribers: Subscribers; clock: Clock; metrics: Metrics;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#store = deps.store;
@@ -74,7 +71,6 @@ export class Sessions {
     this.#subscribers = deps.subscribers;
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
-    this.#roomMade = deps.roomMade;
     this.#hellos = new Batcher((items) => this.#flushHellos(items), GROUP_MAX);
     this.#byes = new Batcher((items) => this.#flushByes(items), GROUP_MAX);
   }
@@ -164,34 +160,6 @@ export class Sessions {
     }
     await this.#mender.idle();
     sessions.forEach(({ id }) => this.#byes.add(id));
-  }
-
-  /** Running jobs were cancelled in the database: tells those of their workers that are here. */
-  cancelled(jobs: CancelledLeasedJob[]): void {
-    for (const { sessionId, leaseId, jobId, reason } of jobs) {
-      const session = this.#byId.get(sessionId);
-      const lease = session?.leases.get(BigInt(leaseId));
-      const place = lease?.jobIds.indexOf(jobId) ?? -1;
-      if (session !== undefined && lease !== undefined && place >= 0) {
-        session.port?.cancel({ token: lease.token, jobIds: [jobId], reason: CancelReason.JOB_CANCELLED, message: reason });
-        session.settled(lease, [place]);
-      }
-    }
-    this.#roomMade();
-  }
-
-  /** Jobs that are settled in the database, or whose lease is gone there, and that we take for held: ended elsewhere, or at this moment. */
-  settledUnseen(masks: ReadonlyMap<bigint, Bits>): { sessionId: string; leaseId: bigint; jobId: string }[] {
-    const unseen: { sessionId: string; leaseId: bigint; jobId: string }[] = [];
-    for (const session of this.#byId.values()) {
-      for (const { leaseId, jobIds, settled } of session.leases.values()) {
-        const mask = masks.get(leaseId);
-        if (mask === undefined || mask.count > settled.count) {
-          unseen.push(...jobIds.filter((_, place) => !settled.has(place) && mask?.has(place) !== false).map((jobId) => ({ sessionId: session.id, leaseId, jobId })));
-        }
-      }
-    }
-    return unseen;
   }
 
   /** Every lease that a session here holds. */

@@ -4,10 +4,12 @@ import { systemClock } from '../clock.ts';
 import { PROMOTE_JOBS_MAX, STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
+import type { CancelCommit } from '../store/cancel_jobs.ts';
 import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
 import { Alarm, type AlarmRound } from './alarm.ts';
 import { BatchFolder } from './batch_folder.ts';
+import { Cancels } from './cancels.ts';
 import { Delivery } from './deliver.ts';
 import { Dependents } from './dependents.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -71,6 +73,7 @@ export class RunningEngine implements Engine {
   readonly #mender: Mender;
   readonly #submitter: Submitter;
   readonly #dispatcher: Dispatcher;
+  readonly #cancels: Cancels;
   readonly #promoter: Alarm;
   readonly #deadlines: Alarm;
   readonly #ticker: Ticker;
@@ -116,14 +119,15 @@ export class RunningEngine implements Engine {
       store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted),
       specialSubmitted: () => this.#gatesMoved(), replaced: ({ replaced, wake }) => {
         this.setGoing(wake);
-        this.ended([...replaced.values()].map((jobId) => ({ jobId })));
+        ended([...replaced.values()].map((jobId) => ({ jobId })));
       },
     });
     this.#dispatcher = new Dispatcher({
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
       keyedStarts: () => this.#gatekeeper.soon(),
     });
-    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics, roomMade });
+    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics });
+    this.#cancels = new Cancels({ coordinatorId, store, sessions: this.sessions, roomMade });
     this.settler = new Settler({
       store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended, roomIn, counted: () => this.#batches.soon(),
     });
@@ -159,6 +163,7 @@ export class RunningEngine implements Engine {
       ttlMs: options.leaseTtlMs,
       store,
       sessions: this.sessions,
+      cancels: this.#cancels,
       mender: this.#mender,
       sweeper,
       reaper,
@@ -242,23 +247,19 @@ export class RunningEngine implements Engine {
     return this.#gatekeeper.review(queueId);
   }
 
-  jobsCancelled(jobs: CancelledLeasedJob[]): void {
+  jobsCancelled({ cancelled, leased, queues, wake }: CancelCommit, reason: string): void {
     this.onMoved();
-    this.sessions.cancelled(jobs);
-    const elsewhere = jobs.filter(({ coordinatorId }) => coordinatorId !== this.coordinatorId);
-    if (elsewhere.length > 0) {
-      this.#wakeups.cancelled(elsewhere);
-    }
-  }
-
-  ended(jobs: readonly { jobId: string }[]): void {
-    this.#dependents.ended(jobs);
+    this.#stopWork(leased.map((job) => ({ ...job, reason })));
+    this.setGoing(wake);
+    this.#dependents.ended(cancelled);
+    queues.forEach((count, queue) => this.#options.metrics.completedJobs(queue, 'cancelled', count));
   }
 
   batchesChanged(): void {
     this.#batches.soon();
   }
 
+  /** After a commit that ended jobs, and perhaps made others ready, or scheduled some that are due now: wake who waits for them. */
   setGoing({ levels, scheduled }: AfterEnd): void {
     this.#batches.soon();
     this.#gatesMoved();
@@ -302,6 +303,7 @@ export class RunningEngine implements Engine {
     this.#batches.close();
     this.#ticker.close();
     this.#gatekeeper.close();
+    this.#cancels.close();
     const deadlineMs = this.#options.drainDeadlineMs;
     for (const session of this.sessions.all()) {
       session.draining = true;
@@ -329,11 +331,15 @@ export class RunningEngine implements Engine {
   }
 
   async #cancel(jobId: string, reason: string): Promise<void> {
-    await this.#options.cancelJobs([jobId], reason, ({ leased, queues, wake }) => {
-      this.jobsCancelled(leased.map((job) => ({ ...job, reason })));
-      this.setGoing(wake);
-      queues.forEach((count, queue) => this.#options.metrics.completedJobs(queue, 'cancelled', count));
-    });
+    await this.#options.cancelJobs([jobId], reason, (commit) => this.jobsCancelled(commit, reason));
+  }
+
+  #stopWork(jobs: CancelledLeasedJob[]): void {
+    this.#cancels.tell(jobs.filter(({ coordinatorId }) => coordinatorId === this.coordinatorId));
+    const elsewhere = jobs.filter(({ coordinatorId }) => coordinatorId !== this.coordinatorId);
+    if (elsewhere.length > 0) {
+      this.#wakeups.cancelled(elsewhere);
+    }
   }
 
   async #drained(deadlineMs: number): Promise<void> {
@@ -411,7 +417,7 @@ export class RunningEngine implements Engine {
     }
     hint.room?.forEach((queueId) => this.#dispatcher.roomIn(queueId));
     if (hint.cancelled !== undefined) {
-      this.sessions.cancelled(hint.cancelled.map(([sessionId, leaseId, jobId, reason]) => ({ sessionId, leaseId, jobId, reason, coordinatorId: '' })));
+      this.#cancels.tell(hint.cancelled.map(([sessionId, leaseId, jobId, reason]) => ({ sessionId, leaseId, jobId, reason })));
     }
     if (hint.all === true) {
       this.#housekeeping.scanSoon();

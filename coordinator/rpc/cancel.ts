@@ -4,7 +4,6 @@ import type { Engine } from '../engine/engine.ts';
 import { refuseInvalid } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
 import { cancelJobs } from '../store/cancel_jobs.ts';
-import type { CancelCommit } from '../store/cancel_jobs.ts';
 import { cancelMatching } from '../store/cancel_matching.ts';
 import type { Pool } from '../store/pool.ts';
 import { checkJobIds } from './check_names.ts';
@@ -17,8 +16,6 @@ const REASON_CHARACTERS_MAX = 200;
 export interface CancelDependencies {
   engine: Engine;
   pool: Pool;
-  /** Jobs were cancelled: for the metrics. */
-  cancelled: (queue: string, count: number) => void;
 }
 
 const OUTCOMES = {
@@ -31,12 +28,10 @@ const OUTCOMES = {
 export class Canceller {
   readonly #engine: Engine;
   readonly #pool: Pool;
-  readonly #cancelled: (queue: string, count: number) => void;
 
-  constructor({ engine, pool, cancelled }: CancelDependencies) {
+  constructor({ engine, pool }: CancelDependencies) {
     this.#engine = engine;
     this.#pool = pool;
-    this.#cancelled = cancelled;
   }
 
   /** JobService.CancelJobs. `stopped`: the caller has gone. */
@@ -45,7 +40,7 @@ export class Canceller {
     if (filter === undefined) {
       const ids = checkJobIds(jobIds, JOB_IDS_MAX, 'job_ids');
       refuseInvalid(violations);
-      const results = await cancelJobs(this.#pool, ids, reason, (commit) => this.#tell(commit, reason));
+      const results = await cancelJobs(this.#pool, ids, reason, (commit) => this.#engine.jobsCancelled(commit, reason));
       return {
         results: results.map(({ id, outcome }) => ({ jobId: id, outcome: OUTCOMES[outcome] })),
         jobsCancelled: results.filter(({ outcome }) => outcome === 'cancelled').length,
@@ -61,7 +56,7 @@ export class Canceller {
     refuseInvalid(violations);
     const found = await withQueue(this.#pool, checked);
     const jobsCancelled = found === undefined ? 0 : await cancelMatching(this.#pool, {
-      filter: asOf(this.#engine.nowMs(), found), reason, running: 'cancel', stopped, committed: (commit) => this.#tell(commit, reason),
+      filter: asOf(this.#engine.nowMs(), found), reason, running: 'cancel', stopped, committed: (commit) => this.#engine.jobsCancelled(commit, reason),
     });
     return { results: [], jobsCancelled };
   }
@@ -71,7 +66,7 @@ export class Canceller {
     refuseInvalid(reasonViolations(reason));
     await close();
     const filter = { queueId: undefined, type: undefined, batchId, errorCode: undefined, idFrom: UUID_MIN, idBefore: UUID_MAX };
-    return cancelMatching(this.#pool, { filter, reason, running: 'cancel', stopped, committed: (commit) => this.#tell(commit, reason) });
+    return cancelMatching(this.#pool, { filter, reason, running: 'cancel', stopped, committed: (commit) => this.#engine.jobsCancelled(commit, reason) });
   }
 
   /** All that waits in a queue. Returns how many. */
@@ -80,15 +75,8 @@ export class Canceller {
     const reason = given === '' ? 'purged' : given;
     const all = { queueId, type: undefined, batchId: undefined, errorCode: undefined, idFrom: UUID_MIN, idBefore: UUID_MAX };
     return cancelMatching(this.#pool, {
-      filter: asOf(this.#engine.nowMs(), all), reason, running: 'spare', stopped, committed: (commit) => this.#tell(commit, reason),
+      filter: asOf(this.#engine.nowMs(), all), reason, running: 'spare', stopped, committed: (commit) => this.#engine.jobsCancelled(commit, reason),
     });
-  }
-
-  #tell({ cancelled, leased, queues, wake }: CancelCommit, reason: string): void {
-    this.#engine.jobsCancelled(leased.map((job) => ({ ...job, reason })));
-    this.#engine.setGoing(wake);
-    this.#engine.ended(cancelled);
-    queues.forEach((count, queue) => this.#cancelled(queue, count));
   }
 }
 

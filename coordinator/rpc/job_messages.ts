@@ -70,7 +70,7 @@ export function pageWithinBounds(rows: JobRow[]): JobRow[] {
 
 function shownError(row: JobRow): JobError | undefined {
   if (row.state === Numbers.CANCELLED) {
-    return { code: row.cancelCode ?? 'CANCELLED', message: row.cancelReason ?? '', details: '' };
+    return { code: row.cancelCode ?? '', message: row.cancelReason ?? '', details: '' };
   }
   // A success may have failed before: its attempts tell.
   return row.errorCode === null || row.state === Numbers.SUCCEEDED ? undefined

@@ -37,8 +37,6 @@ export interface ServiceDependencies {
   pool: Pool;
   payloadBytesMax: number;
   retention: Retention;
-  /** Jobs were cancelled: for the metrics. */
-  cancelled: (queue: string, count: number) => void;
   /** WorkerService.Lease: rpc/lease_stream.ts. */
   lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
 }
@@ -78,9 +76,9 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
   let watchers: { hint(): void; stop(): void }[] = [];
   return {
     address: formatAddress({ host: address.host, port }),
-    open: ({ engine, pool, payloadBytesMax, retention, cancelled, lease }) => {
+    open: ({ engine, pool, payloadBytesMax, retention, lease }) => {
       const calls = new UnaryCalls(statuses);
-      const canceller = new Canceller({ engine, pool, cancelled });
+      const canceller = new Canceller({ engine, pool });
       const missing = (id: string) => noSuchJob(id, engine.nowMs(), retention);
       const batches = new Watcher(batchWatches(pool), statuses);
       const jobs = new Watcher(jobWatches(pool, missing), statuses);

@@ -67,7 +67,7 @@ export async function cancelJobs(
   reason: string,
   committed: (commit: CancelCommit) => void,
   running: CancelRunning = 'cancel',
-  code: string | null = null,
+  code = 'CANCELLED',
 ): Promise<CancelledJob[]> {
   const cancel: Cancel = { pool, reason, code, running, committed, outcomes: new Map() };
   let remaining = await cancelWhereTheyAre(cancel, [...new Set(ids)]);
@@ -90,8 +90,8 @@ export type CancelRunning = 'cancel' | 'spare' | 'spare started';
 interface Cancel {
   pool: Pool;
   reason: string;
-  /** In a word; null: CANCELLED. */
-  code: string | null;
+  /** The reason in a word. */
+  code: string;
   running: CancelRunning;
   committed: (commit: CancelCommit) => void;
   outcomes: Map<string, CancelledJob['outcome']>;
@@ -238,14 +238,14 @@ async function takeWaiting(transaction: Queryable, jobs: Placed[]): Promise<Plac
 
 /** The outcome's key decides; only what was inserted is cancelled. */
 async function end(
-  transaction: Queryable, jobs: { id: string; leaseId: string | null; attempt: number }[], reason: string, code: string | null,
+  transaction: Queryable, jobs: { id: string; leaseId: string | null; attempt: number }[], reason: string, code: string,
 ): Promise<Set<string>> {
   if (jobs.length === 0) {
     return new Set();
   }
   const rows = await transaction.any(sql.type(z.object({ id: z.string() }))`
-    insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, reason, code)
-    select i.job_id, i.lease_id, c.now, 6, i.attempt, ${reason}::text, ${code}::text
+    insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, reason)
+    select i.job_id, i.lease_id, c.now, 6, i.attempt, array[${code}::text, ${reason}::text]
       from unnest(${sql.array(jobs.map(({ id }) => id), 'uuid')}, ${sql.array(jobs.map(({ leaseId }) => leaseId), 'int8')},
                   ${sql.array(jobs.map(({ attempt }) => attempt), 'int2')}) as i (job_id, lease_id, attempt),
            (select skiplease.now() as now) c

@@ -14,7 +14,7 @@ import { sql } from './pool.ts';
 export const PLACE = sql.fragment`
   found as materialized (
     select j.id, j.queue_id, j.priority, j.type, j.max_attempts, j.timeout_ms, j.content_type, j.headers, j.origin_id, j.options,
-           o.state as outcome_state, o.attempt as outcome_attempt, o.finished_at, o.reason, o.code,
+           o.state as outcome_state, o.attempt as outcome_attempt, o.finished_at, o.reason,
            s.run_at as due_at, coalesce(s.attempt, r.attempt, b.attempt) as next_attempt, r."position" as ready_position,
            b.reason as blocked_reason
       from wanted w
@@ -77,7 +77,7 @@ export const jobRow = z.object({
   dueAtMs: z.number().nullable(),
   finishedAtMs: z.number().nullable(),
   cancelReason: z.string().nullable(),
-  /** In a word; null: CANCELLED. */
+  /** The same in a word. */
   cancelCode: z.string().nullable(),
   workerId: z.string().nullable(),
   errorCode: z.string().nullable(),
@@ -90,7 +90,7 @@ export const JOB_COLUMNS = sql.fragment`
   p.id, q.name as queue, p.type, p.state, p.priority, p.attempt, coalesce(p.max_attempts, q.max_attempts) as "maxAttempts",
   p.timeout_ms::float8 as "timeoutMs", p.headers, p.origin_id as "originId", p.options - 'after' as options, p.blocked_reason as "blockedReason", t.job_id as "retriedAsId",
   date_part('epoch', p.due_at) * 1000 as "dueAtMs", date_part('epoch', p.finished_at) * 1000 as "finishedAtMs",
-  p.reason as "cancelReason", p.code as "cancelCode", w.worker_id as "workerId", a.error_code as "errorCode", a.error_message as "errorMessage"`;
+  p.reason[2] as "cancelReason", p.reason[1] as "cancelCode", w.worker_id as "workerId", a.error_code as "errorCode", a.error_message as "errorMessage"`;
 
 export const JOB_JOINS = sql.fragment`
   join skiplease.queue q on q.id = p.queue_id

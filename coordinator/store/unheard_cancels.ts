@@ -14,7 +14,7 @@ export async function ownMasks(connection: HotConnection, coordinatorId: string)
 
 const CANCELLED: Statement = {
   name: 'cancelled_under',
-  text: `select i.place, o.reason
+  text: `select i.place, o.reason[2]
     from unnest($1::int8[], $2::uuid[]) with ordinality as i (lease_id, job_id, place)
    cross join lateral (select reason from skiplease.outcome where job_id = i.job_id and lease_id = i.lease_id and state = 6 offset 0) o`,
 };

@@ -225,9 +225,8 @@ class History {
   }
 }
 
-function cancelled({ leased, wake }: CancelCommit): void {
-  engines[0]!.engine.jobsCancelled(leased.map((job) => ({ ...job, reason: 'no more' })));
-  engines[0]!.engine.setGoing(wake);
+function cancelled(commit: CancelCommit): void {
+  engines[0]!.engine.jobsCancelled(commit, 'no more');
 }
 
 /** A job that is on the move at each try may be cancelled by calling again: here it goes on. */

@@ -76,7 +76,7 @@ async function work(worker: TestWorker, jobs: Map<string, Planned>, planned: Pla
       const final = await world.count('outcome', 'job_id = any($1)', [after.map((on) => planned[on]!.job.id)]);
       if (final < after.length) tooEarly.push(id);
       if (ends === 'is cancelled') {
-        await cancelJobs(pool, [id], 'no', ({ cancelled }) => engines[0]!.engine.ended(cancelled));
+        await cancelJobs(pool, [id], 'no', (commit) => engines[0]!.engine.jobsCancelled(commit, 'no'));
       }
       await worker.report(lease.token, [{ jobId: id, move: ends === 'fails' ? failed({ permanent: true }) : succeeded() }]);
     }
@@ -86,7 +86,7 @@ async function work(worker: TestWorker, jobs: Map<string, Planned>, planned: Pla
 /** What each must have come to: only those that ran were cancelled by hand. */
 async function checkEnds(t: ExecutionContext, planned: Planned[]): Promise<void> {
   const outcomes = new Map((await world.rows<{ job_id: string; state: number; code: string | null; lease_id: string | null; attempt: number }>(
-    'select job_id, state, code, lease_id, attempt from skiplease.outcome where job_id = any($1)', [planned.map(({ job }) => job.id)])).map((row) => [row.job_id, row]));
+    'select job_id, state, reason[1] as code, lease_id, attempt from skiplease.outcome where job_id = any($1)', [planned.map(({ job }) => job.id)])).map((row) => [row.job_id, row]));
   const states: number[] = [];
   planned.forEach(({ job, after, node: { anyway, ends } }) => {
     const runs = anyway || after.every((on) => states[on] === JobState.SUCCEEDED);
@@ -95,7 +95,7 @@ async function checkEnds(t: ExecutionContext, planned: Planned[]): Promise<void>
     const outcome = outcomes.get(job.id)!;
     t.is(outcome.state, state);
     t.is(outcome.lease_id !== null, runs, 'it ran, or never started');
-    t.is(outcome.code, runs ? null : 'AFTER_JOB_FAILED');
+    t.is(outcome.code, !runs ? 'AFTER_JOB_FAILED' : ends === 'is cancelled' ? 'CANCELLED' : null);
   });
 }
 

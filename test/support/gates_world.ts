@@ -68,10 +68,7 @@ export class GatesWorld {
   /** As CancelJobs does. */
   async cancel(ids: string[]): Promise<void> {
     const { engine } = this.engines[0]!;
-    await cancelJobs(this.pool, ids, 'no more', ({ leased, wake }) => {
-      engine.setGoing(wake);
-      engine.jobsCancelled(leased.map((job) => ({ ...job, reason: 'no more' })));
-    });
+    await cancelJobs(this.pool, ids, 'no more', (commit) => engine.jobsCancelled(commit, 'no more'));
   }
 
   /** Every job of the queue, in the order of their submission. */

@@ -149,9 +149,8 @@ create table skiplease.outcome (
   attempt smallint not null,
   result_type text,
   result bytea,
-  -- Why it was cancelled, for people, and in a word (null: CANCELLED).
-  reason text,
-  code text
+  -- Why it was cancelled: in a word, and for people. (One column: a ninth would make the header of every row longer.)
+  reason text[]
 ) partition by range (job_id);
 alter table skiplease.outcome alter column result set storage external;
 -- The dead letters are listed without a look at the successes.

@@ -46,7 +46,7 @@ begin
     end if;
     if found then
       insert into skiplease.outcome (job_id, lease_id, finished_at, state, attempt, reason)
-      values (id, null, skiplease.now(), 6, next_attempt - 1, why);
+      values (id, null, skiplease.now(), 6, next_attempt - 1, array['CANCELLED', why]);
       return 'cancelled';
     end if;
     -- In one snapshot it is in one place: where it neither waits nor is final, it runs.

@@ -112,9 +112,9 @@ begin
 
   if doomed_ids is not null then
     with ended as (
-      insert into skiplease.outcome (job_id, finished_at, state, attempt, code, reason)
-      select i.job_id, c.now, 6, 0, 'AFTER_JOB_FAILED', format('The job %s, which it waited for, %s.', i.cause,
-               case i.state when 5 then 'FAILED' when 6 then 'was CANCELLED' else 'is no longer kept' end)
+      insert into skiplease.outcome (job_id, finished_at, state, attempt, reason)
+      select i.job_id, c.now, 6, 0, array['AFTER_JOB_FAILED', format('The job %s, which it waited for, %s.', i.cause,
+               case i.state when 5 then 'FAILED' when 6 then 'was CANCELLED' else 'is no longer kept' end)]
         from (select skiplease.now() as now) c cross join unnest(doomed_ids, causes, cause_states) as i (job_id, cause, state)
        cross join lateral (select from skiplease.blocked where job_id = i.job_id and reason = 1 offset 0) b
        order by i.job_id

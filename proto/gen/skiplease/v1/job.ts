@@ -269,7 +269,10 @@ export interface JobSpec_HeadersEntry {
  * ± jitter. A worker's own retry delay takes its place.
  */
 export interface RetryPolicy {
-  /** 1 to 1000; 3 unless set. A job's own max_attempts takes its place. */
+  /**
+   * 1 to 1000; 3 unless set. A job's own max_attempts takes the place of its queue's; given beside one in the job's own
+   * policy, both must say the same.
+   */
   maxAttempts?:
     | number
     | undefined;
