@@ -1,6 +1,8 @@
 /** Every failure that leaves the coordinator has one of these codes; `rpc/status.ts` maps them to gRPC. */
 export type ErrorCode =
   | 'INVALID_ARGUMENT'
+  | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
   | 'NOT_FOUND'
   | 'ALREADY_EXISTS'
   | 'FAILED_PRECONDITION'

@@ -10,6 +10,8 @@ import { toDuration } from './time.ts';
 
 const CODES: Record<ErrorCode, grpcStatus> = {
   INVALID_ARGUMENT: grpcStatus.INVALID_ARGUMENT,
+  UNAUTHENTICATED: grpcStatus.UNAUTHENTICATED,
+  PERMISSION_DENIED: grpcStatus.PERMISSION_DENIED,
   NOT_FOUND: grpcStatus.NOT_FOUND,
   ALREADY_EXISTS: grpcStatus.ALREADY_EXISTS,
   FAILED_PRECONDITION: grpcStatus.FAILED_PRECONDITION,

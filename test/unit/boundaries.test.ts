@@ -9,11 +9,12 @@ const LEAVES = new Set(['bits', 'clock', 'config', 'errors', 'job_bytes', 'limit
  * its store and knows only the type of it; the words that they share (a job, a queue) stand beside them.
  */
 const ROOMS: Record<string, { values: string[]; types: string[] }> = {
-  rpc: { values: ['engine', 'store', 'observe'], types: [] },
+  rpc: { values: ['engine', 'store', 'observe', 'security'], types: [] },
   engine: { values: ['observe'], types: ['store', 'wakeups'] },
   store: { values: [], types: ['observe'] },
   wakeups: { values: ['store'], types: ['observe'] },
-  observe: { values: [], types: ['engine', 'store'] },
+  observe: { values: ['security'], types: ['engine', 'store'] },
+  security: { values: [], types: ['observe'] },
   embedded: { values: [], types: [] },
 };
 
