@@ -26,8 +26,10 @@ export interface TcpProxy {
   freeze(on: boolean, direction?: Direction): void;
   /** Passes bytes on later, from now on. */
   delay(delayMs: number): void;
-  /** Passes on at most so many bytes a second in each direction, from now on: a reader or writer that trickles. */
-  trickle(bytesPerSecond: number): void;
+  /** Passes on at most so many bytes a second in each direction, or in one, from now on: a reader or writer that trickles. */
+  trickle(bytesPerSecond: number, direction?: Direction): void;
+  /** Where new connections go from now on: the server has moved. Old ones stay as they are. */
+  aim(target: string): void;
   close(): Promise<void>;
 }
 
@@ -38,7 +40,7 @@ const STEP_MS = 20;
 
 /** Starts a proxy on a free port in front of `host:port`. */
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
-  const [host, port] = [target.slice(0, target.lastIndexOf(':')), Number(target.slice(target.lastIndexOf(':') + 1))];
+  let upstreamAddress = addressOf(target);
   const toServer: Treatment = { delayMs: 0, bytesPerSecond: Infinity, silent: false };
   const toClient: Treatment = { delayMs: 0, bytesPerSecond: Infinity, silent: false };
   const sockets = new Set<Socket>();
@@ -50,7 +52,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       client.resetAndDestroy();
       return;
     }
-    const upstream = createConnection({ host, port, allowHalfOpen: true });
+    const upstream = createConnection({ ...upstreamAddress, allowHalfOpen: true });
     for (const one of [client, upstream]) {
       sockets.add(one);
       one.setNoDelay(true);
@@ -77,13 +79,23 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       if (direction !== 'to server') toClient.silent = on;
     },
     delay: (delayMs) => void (toServer.delayMs = toClient.delayMs = delayMs),
-    trickle: (bytesPerSecond) => void (toServer.bytesPerSecond = toClient.bytesPerSecond = bytesPerSecond),
+    trickle: (bytesPerSecond, direction = 'both') => {
+      if (direction !== 'to client') toServer.bytesPerSecond = bytesPerSecond;
+      if (direction !== 'to server') toClient.bytesPerSecond = bytesPerSecond;
+    },
+    aim: (target) => void (upstreamAddress = addressOf(target)),
     close: async () => {
       server.close();
       cut();
       await once(server, 'close');
     },
   };
+}
+
+/** `host:port` */
+function addressOf(target: string): { host: string; port: number } {
+  const colon = target.lastIndexOf(':');
+  return { host: target.slice(0, colon), port: Number(target.slice(colon + 1)) };
 }
 
 /** One direction of one connection: each piece waits for the one before it, so that order is kept. */
