@@ -14,7 +14,7 @@ const WARM_UP_JOBS = 50;
 const JOBS = 500;
 const JOBS_QUICK = 100;
 const DEADLINE_MS = 30_000;
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 /** One trickle of one contestant: time from the submit call to the handler's start. */
 export interface LatencyResult {

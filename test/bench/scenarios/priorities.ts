@@ -3,7 +3,7 @@ import { launchSkiplease } from '../skiplease/contestant.ts';
 import { compareVariants, type Variant } from './variants.ts';
 
 const LEVELS = 10;
-const ROUNDS = 2;
+const ROUNDS = 5;
 
 /** A drain of jobs of all ten priorities, mixed as they come, against one of a single priority. */
 export const priorities: Scenario = {

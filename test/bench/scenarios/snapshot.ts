@@ -8,8 +8,7 @@ import { auditCheck, deliveryCheck, endToEndStretch, warmUp } from './stretch.ts
 
 /** Floods one after the other: dead rows of each are there for all that follow. */
 const FLOODS = 4;
-const ROUNDS = 2;
-const ROUNDS_OF_CHECK = 1;
+const ROUNDS = 3;
 
 interface Subject {
   name: string;
@@ -39,7 +38,7 @@ export const snapshot: Scenario = {
       context,
       {
         label: 'snapshot',
-        rounds: roundsOf(context, context.options.check ? ROUNDS_OF_CHECK : ROUNDS),
+        rounds: roundsOf(context, ROUNDS),
         subjects: without ? [...subjects, without] : subjects,
       },
       (subject) => snapshotRun(context, subject),
