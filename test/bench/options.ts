@@ -13,6 +13,8 @@ export const SCENARIOS = [
   'promotion',
   'priorities',
   'many-queues',
+  'serial-keys',
+  'graph',
   'windows-of-one',
   'ten-coordinators',
   'idle-fleet',

@@ -21,6 +21,12 @@ export interface FleetShape {
   priorities: number;
   /** How far ahead each job is scheduled; 0: it is not. */
   delayMs: number;
+  /** Serial keys, over which jobs are spread evenly; 0: they have none. */
+  serialKeys: number;
+  /** The same for those that only wait beside them. */
+  besideKeys: number;
+  /** Jobs of a layer, each of which waits for two of the layer before; 0: they wait for none. */
+  layerJobs: number;
   /** Workers in the worker's process, each a session of its own, spread over the addresses. */
   workers: number;
   /** The window of each. */

@@ -1,6 +1,6 @@
 import type { Launched } from '../contestant.ts';
 import { startMeter, type DatabaseUse } from '../database/meter.ts';
-import { withAdmin, type BenchDatabase } from '../database/server.ts';
+import { withAdmin } from '../database/server.ts';
 import { readTableChurn, type TableChurn } from '../database/table_churn.ts';
 import { startProcessMeter, type ProcessUse } from '../measure/process_meter.ts';
 import type { Check } from '../report/checks.ts';
@@ -16,7 +16,7 @@ export interface FloodPlan {
   launch(): Promise<Launched>;
   jobs: number;
   /** Jobs that are put into its database after the warm-up, and are still there at the end. */
-  beside?: { jobs: number; fill(database: BenchDatabase): Promise<void> };
+  beside?: { jobs: number; fill(launched: Launched): Promise<void> };
 }
 
 /** One timed flood of one contestant. */
@@ -74,7 +74,7 @@ async function timedRun(context: BenchContext, launched: Launched, plan: FloodPl
   const { submitter, worker, database } = launched;
   const warmUpJobs = await warmUp(context, launched, count);
   if (kind !== 'end-to-end') await worker.call('stop');
-  if (beside) await beside.fill(database!);
+  if (beside) await beside.fill(launched);
   const order = { first: warmUpJobs, count, payloadBytes: context.options.payloadBytes };
   await worker.call('expect', { first: warmUpJobs, count });
   if (kind === 'drain') {

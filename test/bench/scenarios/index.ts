@@ -2,6 +2,7 @@ import type { ScenarioName } from '../options.ts';
 import type { Scenario } from '../scenario.ts';
 import { backlog } from './backlog.ts';
 import { floodScenario } from './flood.ts';
+import { graph } from './graph.ts';
 import { handOff } from './hand_off.ts';
 import { idleFleet } from './idle_fleet.ts';
 import { latency } from './latency.ts';
@@ -10,6 +11,7 @@ import { manyQueues } from './many_queues.ts';
 import { priorities } from './priorities.ts';
 import { promotion } from './promotion.ts';
 import { scheduled } from './scheduled.ts';
+import { serialKeys } from './serial_keys.ts';
 import { snapshot } from './snapshot.ts';
 import { statements } from './statements.ts';
 import { tenCoordinators } from './ten_coordinators.ts';
@@ -28,6 +30,8 @@ export const ALL_SCENARIOS: Record<ScenarioName, Scenario> = {
   promotion,
   priorities,
   'many-queues': manyQueues,
+  'serial-keys': serialKeys,
+  graph,
   'windows-of-one': windowsOfOne,
   'ten-coordinators': tenCoordinators,
   'idle-fleet': idleFleet,

@@ -1,15 +1,15 @@
+import type { Launched } from '../contestant.ts';
 import { needDisk } from '../database/disk.ts';
-import { withAdmin, type BenchDatabase } from '../database/server.ts';
+import { withAdmin } from '../database/server.ts';
 import type { Scenario } from '../scenario.ts';
 import { launchSkiplease } from '../skiplease/contestant.ts';
 import { fillScheduled } from '../skiplease/fill.ts';
+import { FIRST_BESIDE } from '../skiplease/preset.ts';
 import { BYTES_PER_FILLED_JOB } from './backlog.ts';
 import { compareVariants, type Variant } from './variants.ts';
 
 const SCHEDULED = 1_000_000;
 const SCHEDULED_QUICK = 20_000;
-/** Far from the numbers of the jobs that are drained: one of these in a worker would be a stranger. */
-const FIRST = 500_000_000;
 const ROUNDS = 2;
 
 /** A drain with a million jobs scheduled for tomorrow, against one without. */
@@ -19,9 +19,9 @@ export const scheduled: Scenario = {
     const { server, options, say } = context;
     const count = options.quick ? SCHEDULED_QUICK : SCHEDULED;
     await needDisk(server.admin, 'scheduled', count * BYTES_PER_FILLED_JOB, say);
-    const fill = (database: BenchDatabase) =>
-      withAdmin(database, async (client) => {
-        await fillScheduled(client, { first: FIRST, count, payloadBytes: options.payloadBytes });
+    const fill = ({ database }: Launched) =>
+      withAdmin(database!, async (client) => {
+        await fillScheduled(client, { first: FIRST_BESIDE, count, payloadBytes: options.payloadBytes });
         await client.query('VACUUM (ANALYZE)');
       });
     const plain: Variant = {

@@ -21,6 +21,12 @@ export interface Layout {
   priorities?: number;
   /** How far ahead each job is scheduled; 0: it is not. */
   delayMs?: number;
+  /** Serial keys, over which jobs are spread evenly; 0: they have none. */
+  serialKeys?: number;
+  /** The same for those that only wait beside them. */
+  besideKeys?: number;
+  /** Jobs of a layer, each of which waits for two of the layer before; 0: they wait for none. */
+  layerJobs?: number;
 }
 
 /** This project: a coordinator, a worker and a submitter, each a process. */
@@ -63,6 +69,9 @@ async function start({ contestantUrl }: BenchDatabase, layout: Layout): Promise<
           queues: layout.queues ?? 1,
           priorities: layout.priorities ?? 1,
           delayMs: layout.delayMs ?? 0,
+          serialKeys: layout.serialKeys ?? 0,
+          besideKeys: layout.besideKeys ?? 0,
+          layerJobs: layout.layerJobs ?? 0,
           workers: layout.workers ?? 1,
           windowJobs: layout.windowJobs ?? WINDOW_JOBS[layout.mode],
         },

@@ -6,11 +6,15 @@ export const TYPE = 'bench';
 /** The queue of a run that has only one. */
 export const QUEUE = 'bench';
 
+/** Jobs from this number on go to a queue that no worker serves: they only wait, beside those that are measured. */
+export const FIRST_BESIDE = 500_000_000;
+
 /** Has no divisor in common with any count of queues that is asked for, so that neighbours go to queues far apart. */
 const STRIDE = 7_919;
 
 /** The queue that a job goes to: with the numbers from 0 on, each of `queues` in turn. */
 export function queueOf(number: number, queues: number): string {
+  if (number >= FIRST_BESIDE) return `${QUEUE}-beside`;
   return queues === 1 ? QUEUE : `${QUEUE}-${(number * STRIDE) % queues}`;
 }
 
