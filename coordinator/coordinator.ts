@@ -113,7 +113,9 @@ function startEngine(
       openLine: lineOf(settings, { url: databaseUrl, id: await databaseId(pool) }, log),
     });
     engine.queueDepths = async () => (await queueDepths(pool, undefined)).map(({ oldestReadyAgeMs, ...depth }) => ({
-      ...depth, oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,
+      ...depth,
+      blocked: { dependency: depth.blockedByDependency, serial_key: depth.blockedBySerialKey, limit_key: depth.blockedByLimitKey },
+      oldestReadyAgeSeconds: oldestReadyAgeMs === null ? undefined : oldestReadyAgeMs / 1_000,
     }));
     engine.expireStarts = () => expireStarts(pool, (commit, reason) => engine.jobsCancelled(commit, reason));
     await engine.start();

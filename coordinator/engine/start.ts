@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { systemClock } from '../clock.ts';
 import { PROMOTE_JOBS_MAX, STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { QueueSample } from '../observe/queue_gauges.ts';
 import type { Level } from '../store/levels.ts';
 import type { CancelCommit } from '../store/cancel_jobs.ts';
 import type { AfterEnd } from '../store/settle_carefully.ts';
@@ -200,8 +201,7 @@ export class RunningEngine implements Engine {
   }
 
   /** Depths for the metrics' gauges; `main` sets it to the store's collector. */
-  queueDepths: () => Promise<{ queue: string; ready: number; leased: number; scheduled: number; oldestReadyAgeSeconds: number | undefined }[]> =
-    () => Promise.resolve([]);
+  queueDepths: () => Promise<QueueSample[]> = () => Promise.resolve([]);
 
   onMoved: () => void = () => {};
 

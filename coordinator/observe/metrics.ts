@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { BoundedNames, Counter, Gauge, Histogram, register } from './instruments.ts';
 import type { MetricDescription } from './instruments.ts';
-import { cachedSamples } from './queue_gauges.ts';
+import { BLOCKED_REASONS, QueueCollector } from './queue_gauges.ts';
 import type { QueueSample } from './queue_gauges.ts';
 
 /** How many queues get a label of their own; whatever comes later is counted as "other". */
@@ -41,14 +41,19 @@ export function createMetrics() {
   let sources: GaugeSources | undefined;
   let oldestPartitionSeconds: (() => number) | undefined;
   let health: DatabaseHealth = { conditions: [], oldestSnapshotSeconds: 0, deadRows: [] };
+  let healthSeenAtMs = performance.now();
 
   const counter = (name: string, labels: readonly string[], help: string) => add(new Counter(`skiplease_${name}`, labels, help));
   const histogram = (name: string, buckets: readonly number[], help: string) => add(new Histogram(`skiplease_${name}`, buckets, help));
   const gauge = (name: string, help: string, read: (from: GaugeSources) => number) => add(new Gauge(`skiplease_${name}`, [], help,
     () => (sources === undefined ? [] : [{ value: read(sources), labels: {} }])));
-  const queueSamples = cachedSamples(async () => (await sources?.queues()) ?? [], (reason) => errors.add(1, reason));
+  const queues = new QueueCollector(async () => {
+    const samples = (await sources?.queues()) ?? [];
+    samples.forEach(({ queue }) => startTroublesAtZero(queueNames.label(queue)));
+    return samples;
+  }, (reason) => errors.add(1, reason));
   const queueGauge = (name: string, help: string, read: (sample: QueueSample) => number | undefined, combine: 'sum' | 'max' = 'sum') =>
-    add(new Gauge(`skiplease_${name}`, ['queue'], help, async () => byQueue(await queueSamples(), queueNames, read, combine)));
+    add(new Gauge(`skiplease_${name}`, ['queue'], help, async () => byQueue(await queues.samples(), queueNames, read, combine)));
 
   function add<T extends Counter | Gauge | Histogram>(instrument: T): T {
     instruments.push(instrument);
@@ -73,6 +78,13 @@ export function createMetrics() {
     'Old jobs that stayed when partitions were dropped: not final, or ended too recently.');
   const errors = counter('errors_total', ['reason'], 'Unexpected failures, by the reason of the error.');
 
+  /** A series that appears with its first failures shows no rise, so nobody would be alerted. */
+  function startTroublesAtZero(queue: string): void {
+    completed.add(0, queue, 'failed');
+    completed.add(0, queue, 'retried');
+    expired.add(0, queue);
+  }
+
   const wait = histogram('wait_seconds', WAIT_BUCKETS, 'From ready to leased, by job.');
   const run = histogram('run_seconds', WAIT_BUCKETS, 'From leased to the report, by job.');
   const claim = histogram('claim_seconds', STATEMENT_BUCKETS, 'One claim: all demand, one statement.');
@@ -93,7 +105,24 @@ export function createMetrics() {
     (sample) => sample.scheduled);
   queueGauge('oldest_ready_age_seconds', 'How long the oldest ready job has waited; absent when none waits.',
     (sample) => sample.oldestReadyAgeSeconds, 'max');
+  add(new Gauge('skiplease_blocked_jobs', ['queue', 'reason'],
+    'Jobs that wait for a dependency, a serial_key or a limit_key (counted up to 50,000). The same on every coordinator: do not sum.',
+    async () => {
+      const samples = await queues.samples();
+      return BLOCKED_REASONS.flatMap((reason) => byQueue(samples, queueNames, ({ blocked }) => blocked[reason], 'sum')
+        .map(({ value, labels }) => ({ value, labels: { ...labels, reason } })));
+    }));
+  queueGauge('queue_paused', '1 while the queue is paused, else 0. The same on every coordinator: do not sum.',
+    ({ paused }) => (paused ? 1 : 0), 'max');
+  queueGauge('queue_served', '1 while some connected worker takes jobs of the queue, else 0. The same on every coordinator: do not sum.',
+    ({ served }) => (served ? 1 : 0), 'max');
 
+  add(new Gauge('skiplease_collector_age_seconds', ['collector'],
+    'How old what this coordinator shows of the database is: queues (the depths) and health (condition, snapshot, dead rows).',
+    async () => [
+      { value: await queues.ageSeconds(), labels: { collector: 'queues' } },
+      { value: (performance.now() - healthSeenAtMs) / 1_000, labels: { collector: 'health' } },
+    ]));
   add(new Gauge('skiplease_condition', ['condition'],
     'Present, and 1, while it lasts: old_snapshot, vacuum_off, vacuum_behind, wrong_plan, slow_commits.',
     () => health.conditions.map((condition) => ({ value: 1, labels: { condition } }))));
@@ -142,6 +171,7 @@ export function createMetrics() {
     /** What the guard saw last. */
     database: (seen: DatabaseHealth) => {
       health = seen;
+      healthSeenAtMs = performance.now();
     },
     /** Where gauges are read from, once there is an engine. */
     readGaugesFrom: (from: GaugeSources) => {

@@ -1,31 +1,90 @@
-/** Depths of one queue, as a scrape shows them. */
+/** What one queue looks like, as a scrape shows it. */
 export interface QueueSample {
   queue: string;
   ready: number;
   leased: number;
   scheduled: number;
+  /** By what they wait for. */
+  blocked: Readonly<Record<BlockedReason, number>>;
   /** undefined: none waits. */
   oldestReadyAgeSeconds: number | undefined;
+  paused: boolean;
+  /** Some connected worker takes jobs of it. */
+  served: boolean;
 }
 
-/** Several scrapers, or one in a hurry, share one look at the database for this long. */
-const SAMPLE_MAX_AGE_MS = 5_000;
+export const BLOCKED_REASONS = ['dependency', 'serial_key', 'limit_key'] as const;
+export type BlockedReason = (typeof BLOCKED_REASONS)[number];
+
+interface Timing {
+  /** Several scrapers, or one in a hurry, share one look at the database for this long. */
+  maxAgeMs: number;
+  /** A scraper gives up after 10 s as a rule, and takes who has not answered by then for dead. */
+  waitMs: number;
+}
 
 /**
- * Asks for depths at most every few seconds. When the database is away the gauges are absent, not zero: an autoscaler
- * must not mistake an outage for an empty queue.
+ * Asks for depths at most every few seconds, and waits for them a little. While a look takes longer the last depths are
+ * shown, with an age that grows; when it fails they are absent, not zero: an autoscaler must not mistake an outage for an empty queue.
  */
-export function cachedSamples(read: () => Promise<QueueSample[]>, onFailure: (reason: string) => void): () => Promise<QueueSample[]> {
-  let samples: Promise<QueueSample[]> = Promise.resolve([]);
-  let readAt = -Infinity;
-  return () => {
-    if (performance.now() - readAt >= SAMPLE_MAX_AGE_MS) {
-      readAt = performance.now();
-      samples = read().catch(() => {
-        onFailure('QUEUE_DEPTHS_UNREADABLE');
-        return [];
-      });
+export class QueueCollector {
+  readonly #read: () => Promise<QueueSample[]>;
+  readonly #onFailure: (reason: string) => void;
+  readonly #timing: Timing;
+  #samples: QueueSample[] = [];
+  /** When the last look that succeeded began; before the first, when we did. */
+  #seenAtMs = performance.now();
+  #lookedAtMs = -Infinity;
+  #looking = false;
+  /** The end of the look under way, or of waiting for it. */
+  #waited: Promise<void> = Promise.resolve();
+
+  constructor(read: () => Promise<QueueSample[]>, onFailure: (reason: string) => void, timing: Timing = { maxAgeMs: 5_000, waitMs: 3_000 }) {
+    this.#read = read;
+    this.#onFailure = onFailure;
+    this.#timing = timing;
+  }
+
+  async samples(): Promise<QueueSample[]> {
+    await this.#lookWhenDue();
+    return this.#samples;
+  }
+
+  /** Seconds since the look began that `samples` shows. */
+  async ageSeconds(): Promise<number> {
+    await this.#lookWhenDue();
+    return (performance.now() - this.#seenAtMs) / 1_000;
+  }
+
+  #lookWhenDue(): Promise<void> {
+    if (!this.#looking && performance.now() - this.#lookedAtMs >= this.#timing.maxAgeMs) {
+      this.#waited = atMost(this.#timing.waitMs, this.#look());
     }
-    return samples;
-  };
+    return this.#waited;
+  }
+
+  async #look(): Promise<void> {
+    this.#looking = true;
+    this.#lookedAtMs = performance.now();
+    try {
+      this.#samples = await this.#read();
+      this.#seenAtMs = this.#lookedAtMs;
+    } catch {
+      this.#samples = [];
+      this.#onFailure('QUEUE_DEPTHS_UNREADABLE');
+    } finally {
+      this.#looking = false;
+    }
+  }
+}
+
+/** Resolves with `done`, which never rejects, or after so many milliseconds. */
+function atMost(ms: number, done: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void done.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

@@ -175,7 +175,8 @@ withGrpcurl('every command of the READMEs runs', async (t) => {
   };
   const created = await rpcCall('BatchService/CreateBatch', {});
   const replace = { 'grpcurl -plaintext': `'${binary}' -plaintext`, 'localhost:7420': rpc.coordinator.grpcAddress, JOB_ID: watched!, BATCH_ID: created.messages[0]!.batch!.id };
-  const commands = [...await commandsOf('README.md', replace), ...await commandsOf('coordinator/rpc/README.md', replace)];
+  const commands = [...await commandsOf('README.md', replace), ...await commandsOf('coordinator/rpc/README.md', replace),
+    ...await commandsOf('deploy/prometheus/README.md', replace)];
   t.true(commands.length >= 15, commands.join('\n'));
   for (const command of commands) {
     const [alone, file] = command.split(' < ');

@@ -1,8 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import { createMetrics, QUEUE_LABELS_MAX } from '../../coordinator/observe/metrics.ts';
+import { QueueCollector, type QueueSample } from '../../coordinator/observe/queue_gauges.ts';
 
 const README = new URL('../../coordinator/README.md', import.meta.url);
+
+const QUEUE: QueueSample = {
+  queue: 'a', ready: 7, leased: 5, scheduled: 0, blocked: { dependency: 0, serial_key: 3, limit_key: 0 },
+  oldestReadyAgeSeconds: 1.5, paused: false, served: true,
+};
 
 function sampleOf(text: string, line: string): string | undefined {
   return text.split('\n').find((candidate) => candidate.startsWith(`${line} `))?.slice(line.length + 1);
@@ -53,12 +60,15 @@ test('depths are asked for once for many scrapes, and absent when they cannot be
   const source = { sessions: () => 2, windowJobs: () => 20, heldJobs: () => 5 };
   metrics.readGaugesFrom({ ...source, queues: async () => {
     asked += 1;
-    return [{ queue: 'a', ready: 7, leased: 5, scheduled: 0, oldestReadyAgeSeconds: 1.5 }];
+    return [QUEUE];
   } });
   const texts = await Promise.all([metrics.scrape(), metrics.scrape()]);
   t.is(asked, 1);
   t.is(sampleOf(texts[1], 'skiplease_ready_jobs{queue="a"}'), '7');
   t.is(sampleOf(texts[1], 'skiplease_oldest_ready_age_seconds{queue="a"}'), '1.5');
+  t.is(sampleOf(texts[1], 'skiplease_blocked_jobs{queue="a",reason="serial_key"}'), '3');
+  t.is(sampleOf(texts[1], 'skiplease_queue_served{queue="a"}'), '1');
+  t.is(sampleOf(texts[1], 'skiplease_queue_paused{queue="a"}'), '0');
   t.is(sampleOf(texts[1], 'skiplease_held_jobs'), '5');
 
   const away = createMetrics();
@@ -66,4 +76,29 @@ test('depths are asked for once for many scrapes, and absent when they cannot be
   const text = await away.scrape();
   t.is(sampleOf(text, 'skiplease_ready_jobs{queue="a"}'), undefined);
   t.is(sampleOf(await away.scrape(), 'skiplease_errors_total{reason="QUEUE_DEPTHS_UNREADABLE"}'), '1');
+});
+
+test('what alerts watch begins at zero, so that its first rise is seen', async (t) => {
+  const metrics = createMetrics();
+  metrics.readGaugesFrom({ sessions: () => 0, windowJobs: () => 0, heldJobs: () => 0, queues: () => Promise.resolve([QUEUE]) });
+  await metrics.scrape();
+  const text = await metrics.scrape();
+  t.is(sampleOf(text, 'skiplease_completed_jobs_total{queue="a",outcome="failed"}'), '0');
+  t.is(sampleOf(text, 'skiplease_completed_jobs_total{queue="a",outcome="retried"}'), '0');
+  t.is(sampleOf(text, 'skiplease_expired_jobs_total{queue="a"}'), '0');
+});
+
+test('a slow database is not waited for: the last depths are shown, and their age grows', async (t) => {
+  const looks: ((samples: QueueSample[]) => void)[] = [];
+  const collector = new QueueCollector(() => new Promise((resolve) => looks.push(resolve)), () => t.fail(), { maxAgeMs: 0, waitMs: 20 });
+  const first = collector.samples();
+  looks[0]!([QUEUE]);
+  t.deepEqual(await first, [QUEUE]);
+  t.deepEqual(await collector.samples(), [QUEUE]);
+  const age = await collector.ageSeconds();
+  t.true(age >= 0.02, `${age} s`);
+  t.is(looks.length, 2, 'one look at a time');
+  looks[1]!([]);
+  await nextTurn();
+  t.deepEqual(await collector.samples(), []);
 });
