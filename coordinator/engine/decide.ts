@@ -15,11 +15,11 @@ export type Move =
   | { kind: 'time out'; timeoutMs: number };
 
 /**
- * Who says so: the holder of the token; a coordinator, which may speak only for leases still in its own session's name;
+ * Who says so: the holder of the token (with an identity where that must be the one to whom it was leased); a coordinator, which may speak only for leases still in its own session's name;
  * or whoever finds a coordinator given up.
  */
 export type Proof =
-  | { secret: bigint }
+  | { secret: bigint; identity?: string }
   | { coordinatorId: string; sessionId: string }
   | { ownerCoordinatorId: string }
   | { deadCoordinatorId: string };
@@ -42,7 +42,8 @@ export type Decision =
 /** Is the lease what the proof says it is? A coordinator's own moves never touch what was resumed elsewhere meanwhile. */
 export function proves(proof: Proof, lease: LockedLease, expiredCoordinatorIds: ReadonlySet<string>): boolean {
   if ('secret' in proof) {
-    return proof.secret === lease.secret;
+    // A lease of a worker whom nobody asked is anybody's who has its token.
+    return proof.secret === lease.secret && (proof.identity === undefined || lease.identity === '' || proof.identity === lease.identity);
   }
   if ('deadCoordinatorId' in proof) {
     return proof.deadCoordinatorId === lease.coordinatorId && expiredCoordinatorIds.has(proof.deadCoordinatorId);

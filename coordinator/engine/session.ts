@@ -32,6 +32,8 @@ export class Session {
   readonly id: string;
   readonly workerId: string;
   readonly instanceId: string;
+  /** Who its worker has proved to be; empty: nobody was asked. */
+  readonly identity: string;
   /** Cap by queue name; 0: none of its own. */
   readonly queues: Map<string, number>;
   /** No lease message may be larger: bytes. */
@@ -59,12 +61,13 @@ export class Session {
   readonly #heldByQueue = new Map<number, number>();
 
   constructor(fields: {
-    id: string; workerId: string; instanceId: string; queues: Map<string, number>; window: WindowSize;
+    id: string; workerId: string; instanceId: string; identity: string; queues: Map<string, number>; window: WindowSize;
     leaseBytesMax: number; port: SessionPort; nowMs: number;
   }) {
     this.id = fields.id;
     this.workerId = fields.workerId;
     this.instanceId = fields.instanceId;
+    this.identity = fields.identity;
     this.queues = fields.queues;
     this.window = fields.window;
     this.leaseBytesMax = fields.leaseBytesMax;

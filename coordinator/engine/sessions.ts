@@ -24,6 +24,8 @@ export interface HelloRequest {
   workerId: string;
   /** Empty: this stream cannot be resumed. */
   instanceId: string;
+  /** Who the worker has proved to be; empty: nobody was asked. */
+  identity: string;
   queues: Map<string, number>;
   window: WindowSize;
   sdk: string;
@@ -93,6 +95,7 @@ export class Sessions {
       sessionId,
       workerId: hello.workerId,
       instanceId: hello.instanceId === '' ? sessionId : hello.instanceId,
+      identity: hello.identity,
       queues: [...hello.queues.keys()],
       windowJobs: hello.window.jobs,
       sdk: hello.sdk,
@@ -205,9 +208,9 @@ export class Sessions {
   }
 
   async #flushHellos(all: PendingHello[]): Promise<void> {
-    const newest = new Map(all.map((item) => [item.row.instanceId, item]));
+    const newest = new Map(all.map((item) => [instanceKey(item.row), item]));
     const items = [...newest.values()];
-    all.filter((item) => newest.get(item.row.instanceId) !== item).forEach((item) => item.reject(replacedError()));
+    all.filter((item) => newest.get(instanceKey(item.row)) !== item).forEach((item) => item.reject(replacedError()));
     items.forEach(({ hello, row }) => this.#named.set(row.sessionId, hello.heldTokens.flatMap((text) => parseToken(text)?.leaseId ?? [])));
     try {
       await this.#store.insertSessions(this.#coordinatorId, items.map(({ row }) => row));
@@ -240,7 +243,7 @@ export class Sessions {
     const held = items.flatMap(({ hello, row }) =>
       hello.heldTokens.flatMap((text) => {
         const token = parseToken(text);
-        return token === undefined ? [] : [{ ...token, sessionId: row.sessionId }];
+        return token === undefined ? [] : [{ ...token, sessionId: row.sessionId, identity: row.identity }];
       }),
     );
     const leases = held.length === 0 ? [] : await this.#store.resumeLeases(this.#coordinatorId, held);
@@ -256,7 +259,7 @@ export class Sessions {
       );
     }
     for (const { row } of items) {
-      const replaced = this.#byInstance.get(row.instanceId);
+      const replaced = this.#byInstance.get(instanceKey(row));
       if (replaced !== undefined) {
         this.#forget(replaced);
         replaced.port?.close(replacedError());
@@ -286,7 +289,7 @@ export class Sessions {
     }
     this.#named.delete(session.id);
     this.#byId.set(session.id, session);
-    this.#byInstance.set(session.instanceId, session);
+    this.#byInstance.set(instanceKey(session), session);
     this.#subscribers.add(session);
     resolve({ session, resumed: leases, lostTokens });
   }
@@ -296,6 +299,7 @@ export class Sessions {
       id: row.sessionId,
       workerId: row.workerId,
       instanceId: row.instanceId,
+      identity: row.identity,
       queues: hello.queues,
       window: hello.window,
       leaseBytesMax: hello.leaseBytesMax,
@@ -323,11 +327,16 @@ export class Sessions {
 
   #forget(session: Session): void {
     this.#byId.delete(session.id);
-    if (this.#byInstance.get(session.instanceId) === session) {
-      this.#byInstance.delete(session.instanceId);
+    if (this.#byInstance.get(instanceKey(session)) === session) {
+      this.#byInstance.delete(instanceKey(session));
     }
     this.#subscribers.remove(session);
   }
+}
+
+/** Who says the instance_id of somebody else is not that instance, and replaces nothing. */
+function instanceKey({ identity, instanceId }: { identity: string; instanceId: string }): string {
+  return `${identity}\0${instanceId}`;
 }
 
 function replacedError(): SkipleaseError {

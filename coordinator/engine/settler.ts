@@ -124,7 +124,7 @@ export class Settler {
       this.#batcher.add({ session, lease: known!, places, indexes: fast, jobs, receipts, done });
     }
     if (careful.length > 0) {
-      this.#settleCarefully(session, token!, careful, jobs, receipts, done);
+      this.#settleCarefully(session, token!, careful, jobs, receipts, done, known === undefined);
     }
   }
 
@@ -216,10 +216,13 @@ export class Settler {
     this.#settleCarefully(session, lease, indexes, jobs, receipts, done);
   }
 
-  #settleCarefully(session: Session, token: Token, indexes: number[], jobs: ReportedJob[], receipts: JobReceiptMessage[], done: () => void): void {
+  /** `unknown`: this session does not hold the lease, so it must have been its worker's before. */
+  #settleCarefully(
+    session: Session, token: Token, indexes: number[], jobs: ReportedJob[], receipts: JobReceiptMessage[], done: () => void, unknown = false,
+  ): void {
     this.#mender.add({
       leaseId: token.leaseId,
-      proof: { secret: token.secret },
+      proof: unknown && session.identity !== '' ? { secret: token.secret, identity: session.identity } : { secret: token.secret },
       moves: indexes.map((index) => ({ jobId: jobs[index]!.jobId, move: jobs[index]!.move as Move })),
       done: (results, settled) => {
         results.forEach((result: MoveResult, order: number) => {

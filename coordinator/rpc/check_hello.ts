@@ -18,7 +18,7 @@ const RECEIVE_BYTES_DEFAULT = 4_194_304;
 export const MESSAGE_OVERHEAD_BYTES = 131_072;
 
 /** Checks a worker's first words; INVALID_ARGUMENT with all that is wrong with them. */
-export function checkHello(hello: Hello, payloadBytesMax: number): HelloRequest {
+export function checkHello(hello: Hello, payloadBytesMax: number): Omit<HelloRequest, 'identity'> {
   const violations: FieldViolation[] = [];
   if (!isLabel(hello.workerId)) {
     violations.push({ field: 'hello.worker_id', description: `must be 1 to ${LABEL_CHARACTERS_MAX} printable characters: a label for people, such as the host's name` });

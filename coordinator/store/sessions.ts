@@ -8,6 +8,8 @@ export interface SessionRow {
   sessionId: string;
   workerId: string;
   instanceId: string;
+  /** Who the worker has proved to be; empty: nobody was asked. */
+  identity: string;
   queues: string[];
   windowJobs: number;
   sdk: string;
@@ -16,10 +18,10 @@ export interface SessionRow {
 
 const HELLO: Statement = {
   name: 'hello',
-  text: `insert into skiplease.session (id, coordinator_id, worker_id, instance_id, queues, window_jobs, sdk, sdk_version, connected_at)
-    select i.id, $8::uuid, i.worker_id, i.instance_id, string_to_array(i.queues, ','), i.window_jobs, i.sdk, i.sdk_version, skiplease.now()
-      from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::text[], $7::text[])
-             as i (id, worker_id, instance_id, queues, window_jobs, sdk, sdk_version)
+  text: `insert into skiplease.session (id, coordinator_id, worker_id, instance_id, queues, window_jobs, sdk, sdk_version, identity, connected_at)
+    select i.id, $9::uuid, i.worker_id, i.instance_id, string_to_array(i.queues, ','), i.window_jobs, i.sdk, i.sdk_version, i.identity, skiplease.now()
+      from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::text[], $7::text[], $8::text[])
+             as i (id, worker_id, instance_id, queues, window_jobs, sdk, sdk_version, identity)
     on conflict (id) do nothing`,
 };
 
@@ -33,6 +35,7 @@ export async function insertSessions(connection: HotConnection, coordinatorId: s
     int4Array(sessions.map(({ windowJobs }) => windowJobs)),
     textArray(sessions.map(({ sdk }) => sdk)),
     textArray(sessions.map(({ sdkVersion }) => sdkVersion)),
+    textArray(sessions.map(({ identity }) => identity)),
     coordinatorId,
   ]);
 }
@@ -68,8 +71,11 @@ const RESUME: Statement = {
   name: 'resume',
   text: `
   with mine as materialized (
-    select l.id, i.session_id from unnest($1::int8[], $2::int8[], $3::uuid[]) as i (id, secret, session_id)
-     cross join lateral (select id from skiplease.lease where id = i.id and secret = i.secret for no key update) l
+    select l.id, i.session_id from unnest($1::int8[], $2::int8[], $3::uuid[], $5::text[]) as i (id, secret, session_id, identity)
+     cross join lateral (
+       select id from skiplease.lease h where id = i.id and secret = i.secret
+          and (i.identity = '' or exists (select 1 from skiplease.session s where s.id = h.session_id and s.identity in ('', i.identity)))
+          for no key update of h) l
      order by l.id
   ),
   moved as (
@@ -88,11 +94,14 @@ const RESUME: Statement = {
     from moved m`,
 };
 
-/** The tokens prove the hold: whoever names one moves the lease to its own session, on whatever coordinator. */
+/**
+ * The tokens prove the hold: whoever names one moves the lease to its own session, on whatever coordinator. Who has proved
+ * an identity besides may move only what was leased to it, or to somebody whom nobody asked.
+ */
 export async function resumeLeases(
   connection: HotConnection,
   coordinatorId: string,
-  held: { leaseId: bigint; secret: bigint; sessionId: string }[],
+  held: { leaseId: bigint; secret: bigint; sessionId: string; identity: string }[],
 ): Promise<ResumedLease[]> {
   const inOrder = held.toSorted((a, b) => (a.leaseId < b.leaseId ? -1 : 1));
   const rows = await connection.run(RESUME, [
@@ -100,6 +109,7 @@ export async function resumeLeases(
     int8Array(inOrder.map(({ secret }) => secret)),
     uuidArray(inOrder.map(({ sessionId }) => sessionId)),
     coordinatorId,
+    textArray(inOrder.map(({ identity }) => identity)),
   ]);
   return rows.map((row) => ({
     leaseId: BigInt(row[0]!),
@@ -125,15 +135,17 @@ export interface EarlierSession {
 const EARLIER: Statement = {
   name: 'earlier_sessions',
   text: `select s.id, (select array_to_string(array_agg(l.id), ',') from skiplease.lease l where l.session_id = s.id), s.coordinator_id
-    from unnest($1::text[]) i (instance_id)
-    cross join lateral (select id, coordinator_id from skiplease.session where instance_id = i.instance_id and id <> all($2::uuid[]) offset 0) s`,
+    from unnest($1::text[], $3::text[]) i (instance_id, identity)
+    cross join lateral (select id, coordinator_id from skiplease.session
+                         where instance_id = i.instance_id and identity = i.identity and id <> all($2::uuid[]) offset 0) s`,
 };
 
-/** What the instances' earlier sessions still hold: after a resume, all that they did not name. */
-export async function earlierSessions(connection: HotConnection, sessions: { instanceId: string; sessionId: string }[]): Promise<EarlierSession[]> {
+/** What the instances' earlier sessions still hold: after a resume, all that they did not name. Nobody is the instance of another identity. */
+export async function earlierSessions(connection: HotConnection, sessions: { instanceId: string; identity: string; sessionId: string }[]): Promise<EarlierSession[]> {
   const rows = await connection.run(EARLIER, [
     textArray(sessions.map(({ instanceId }) => instanceId)),
     uuidArray(sessions.map(({ sessionId }) => sessionId)),
+    textArray(sessions.map(({ identity }) => identity)),
   ]);
   return rows.map((row) => ({ sessionId: row[0]!, leaseIds: row[1] ? row[1].split(',').map(BigInt) : [], coordinatorId: row[2]! }));
 }

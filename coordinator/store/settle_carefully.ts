@@ -13,6 +13,8 @@ export interface LockedLease {
   sessionId: string;
   coordinatorId: string;
   workerId: string;
+  /** Who its worker had proved to be; empty: nobody was asked; null: its session is gone. */
+  identity: string | null;
   grantedAtMs: number;
   jobIds: string[];
   attempts: number[];
@@ -39,7 +41,8 @@ export interface JobFacts {
 
 const LOCKED_COLUMNS = `l.id, l.secret, l.queue_id, l.session_id, l.coordinator_id, date_part('epoch', l.granted_at) * 1000,
   array_to_string(l.job_ids, ','), array_to_string(l.attempts, ','), array_to_string(l.priorities, ','), l.settled, l.special,
-  (select s.worker_id from skiplease.session s where s.id = l.session_id)`;
+  (select s.worker_id from skiplease.session s where s.id = l.session_id),
+  (select s.identity from skiplease.session s where s.id = l.session_id)`;
 
 /** To give jobs back: waits for nobody. What somebody else holds is left out, for the caller to come back to. */
 const LOCK_TO_GIVE_BACK: Statement = {
@@ -77,6 +80,7 @@ export async function lockLeases(
       settled: Bits.parse(row[9]!),
       special: row[10] === 't',
       workerId: row[11] ?? '',
+      identity: row[12] ?? null,
     });
   }
   const missing = leaseIds.filter((id) => !locked.has(id));

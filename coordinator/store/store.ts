@@ -318,11 +318,11 @@ export class Store {
     return sessions.forgetSessions(this.#rare, sessionIds);
   }
 
-  resumeLeases(coordinatorId: string, held: { leaseId: bigint; secret: bigint; sessionId: string }[]): Promise<sessions.ResumedLease[]> {
+  resumeLeases(coordinatorId: string, held: { leaseId: bigint; secret: bigint; sessionId: string; identity: string }[]): Promise<sessions.ResumedLease[]> {
     return sessions.resumeLeases(this.#rare, coordinatorId, held);
   }
 
-  earlierSessions(of: { instanceId: string; sessionId: string }[]): Promise<sessions.EarlierSession[]> {
+  earlierSessions(of: { instanceId: string; identity: string; sessionId: string }[]): Promise<sessions.EarlierSession[]> {
     return sessions.earlierSessions(this.#rare, of);
   }
 

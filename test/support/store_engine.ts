@@ -84,7 +84,7 @@ export class TestWorker implements SessionPort {
   async hello(options: { queues?: string[]; jobs?: number; bytes?: number; held?: string[]; leaseBytesMax?: number } = {}): Promise<Welcomed> {
     const welcomed = await this.#engine.sessions.hello(
       {
-        workerId: 'w', instanceId: this.instanceId, queues: new Map((options.queues ?? ['q']).map((name) => [name, 0])),
+        workerId: 'w', instanceId: this.instanceId, identity: '', queues: new Map((options.queues ?? ['q']).map((name) => [name, 0])),
         window: { jobs: options.jobs ?? 100, bytes: options.bytes ?? 1 << 26 }, sdk: 'test', sdkVersion: '0',
         heldTokens: options.held ?? [], leaseBytesMax: options.leaseBytesMax ?? 1 << 22,
       },

@@ -16,7 +16,7 @@ function world() {
   const sent: CancelMessage[] = [];
   const known = new Map<string, Session>();
   const port = { cancel: (message: CancelMessage) => sent.push(message) > 0 } as unknown as SessionPort;
-  const session = new Session({ id: 's', workerId: 'w', instanceId: 'i', queues: new Map([['q', 0]]), window: { jobs: 10, bytes: 1_000 }, leaseBytesMax: 600, port, nowMs: 0 });
+  const session = new Session({ id: 's', workerId: 'w', instanceId: 'i', identity: '', queues: new Map([['q', 0]]), window: { jobs: 10, bytes: 1_000 }, leaseBytesMax: 600, port, nowMs: 0 });
   const lease = new HeldLease({ leaseId: 7n, secret: newSecret(), queueId: 1, jobIds: ['a', 'b'], attempts: [1, 1], bytes: [50, 50], grantedMs: 0 });
   const cancels = new Cancels({ coordinatorId: 'c', store: {} as Store, sessions: { get: (id: string) => known.get(id) } as Sessions, roomMade: () => {} });
   return { sent, known, session, lease, cancels };

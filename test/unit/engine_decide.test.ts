@@ -13,7 +13,7 @@ const FAIL: Move = { kind: 'fail', code: 'C', message: 'm', details: 'd', perman
 
 function leaseOf(fields: Partial<LockedLease> = {}): LockedLease {
   return {
-    leaseId: 7n, secret: 42n, queueId: 1, sessionId: 's', coordinatorId: 'c', workerId: 'w', grantedAtMs: 5, jobIds: ['a', 'b'], attempts: [1, 3],
+    leaseId: 7n, secret: 42n, queueId: 1, sessionId: 's', coordinatorId: 'c', workerId: 'w', identity: '', grantedAtMs: 5, jobIds: ['a', 'b'], attempts: [1, 3],
     priorities: [0, 9], settled: new Bits(2), special: false, ...fields,
   };
 }

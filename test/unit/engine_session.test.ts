@@ -9,7 +9,7 @@ const QUEUE = 1;
 const port = {} as SessionPort;
 
 function sessionOf(window = { jobs: 10, bytes: 1_000 }, queues: [string, number][] = [['q', 0], ['capped', 3]], leaseBytesMax = 600): Session {
-  return new Session({ id: 's', workerId: 'w', instanceId: 'i', queues: new Map(queues), window, leaseBytesMax, port, nowMs: 0 });
+  return new Session({ id: 's', workerId: 'w', instanceId: 'i', identity: '', queues: new Map(queues), window, leaseBytesMax, port, nowMs: 0 });
 }
 
 function leaseOf(jobs: number, bytes = 50, queueId = QUEUE, settled?: Bits): HeldLease {
