@@ -62,7 +62,7 @@ export class JobContext {
   followUp(job: NewJob): string {
     const followUps = (this.#held.followUps ??= []);
     if (followUps.length === followUpsMax) throw new RangeError(`a job may have at most ${followUpsMax} follow-ups`);
-    const spec = specFrom(job);
+    const spec = specFrom(job, this.#held.lease.codec);
     followUps.push(spec);
     return spec.id;
   }
@@ -82,7 +82,7 @@ export class JobContext {
    * one before. Throws RangeError above the limit (64 KiB unless the coordinator is set otherwise).
    */
   checkpoint(value: unknown): void {
-    const checkpoint = payloadFrom(value);
+    const checkpoint = payloadFrom(value, '', this.#held.lease.codec);
     if (checkpoint?.content?.$case !== 'data') throw new TypeError('a checkpoint must be bytes or a JSON value');
     const bytes = checkpoint.content.value.length;
     const bytesMax = this.#parts.checkpointBytesMax();

@@ -1,4 +1,5 @@
 import type { LeasedJob } from '../proto/gen/skiplease/v1/worker_service.ts';
+import type { PayloadCodec } from './codec/codec.ts';
 import { msFromDuration } from './wire/duration.ts';
 import { parseJson } from './wire/payload.ts';
 
@@ -7,7 +8,7 @@ export class Job {
   readonly id: string;
   readonly queue: string;
   readonly type: string;
-  /** What the submitter gave, byte for byte. A view of the message that it came in: copy it to keep it. */
+  /** What the submitter gave, byte for byte (decoded, where the worker has a codec). A view of the message that it came in: copy it to keep it. */
   readonly payload: Uint8Array;
   readonly contentType: string;
   /** Counts from 1. */
@@ -21,17 +22,19 @@ export class Job {
   /** 0 to 9; a higher one goes first. */
   readonly priority: number;
 
-  constructor(wire: LeasedJob, queue: string) {
+  /** Throws what the codec throws at content that it cannot read. */
+  constructor(wire: LeasedJob, queue: string, codec?: PayloadCodec) {
+    const { data, contentType } = codec === undefined ? { data: wire.payload, contentType: wire.contentType } : codec.decode({ data: wire.payload, contentType: wire.contentType });
     this.id = wire.id;
     this.queue = queue;
     this.type = wire.type;
-    this.payload = wire.payload;
-    this.contentType = wire.contentType;
+    this.payload = data;
+    this.contentType = contentType;
     this.attempt = wire.attempt;
     this.maxAttempts = wire.maxAttempts;
     this.timeoutMs = msFromDuration(wire.timeout);
     this.headers = wire.headers;
-    this.checkpoint = wire.checkpoint.length === 0 ? undefined : wire.checkpoint;
+    this.checkpoint = wire.checkpoint.length === 0 ? undefined : codec === undefined ? wire.checkpoint : codec.decode({ data: wire.checkpoint, contentType: '' }).data;
     this.priority = wire.priority;
   }
 

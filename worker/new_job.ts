@@ -1,5 +1,6 @@
 import { AfterPolicy } from '../proto/gen/skiplease/v1/job.ts';
 import type { JobSpec } from '../proto/gen/skiplease/v1/job.ts';
+import type { PayloadCodec } from './codec/codec.ts';
 import { newJobId } from './job_id.ts';
 import { durationFromMs } from './wire/duration.ts';
 import { payloadFrom } from './wire/payload.ts';
@@ -50,12 +51,12 @@ export interface NewJob {
 }
 
 /** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
-export function specFrom(job: NewJob): JobSpec {
+export function specFrom(job: NewJob, codec?: PayloadCodec): JobSpec {
   return {
     id: job.id ?? newJobId(),
     queue: job.queue,
     type: job.type,
-    payload: payloadFrom(job.payload, job.contentType),
+    payload: payloadFrom(job.payload, job.contentType, codec),
     priority: job.priority ?? 0,
     start: startOf(job),
     maxAttempts: job.maxAttempts ?? 0,

@@ -3,14 +3,17 @@ import { hostname } from 'node:os';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { z } from 'zod';
 import type { QueueSubscription } from '../proto/gen/skiplease/v1/worker_service.ts';
+import type { PayloadCodec } from './codec/codec.ts';
 import type { DatabasePool } from './database/pool.ts';
 import type { BatchHandler, Handler } from './handler.ts';
 import { defaultLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
-import { defaultCredentials, receiveBytesMaxDefault } from './wire/channel.ts';
+import { receiveBytesMaxDefault } from './wire/channel.ts';
+import { channelSecurity, securitySchema } from './wire/security.ts';
+import type { ChannelSecurity, SecurityOptions } from './wire/security.ts';
 
 /** What a Worker is made with. */
-export interface WorkerOptions {
+export interface WorkerOptions extends SecurityOptions {
   /** Coordinators, `host:port`. Tried in turn; the worker talks to one at a time. */
   addresses: readonly string[];
   /** 1 to 10,000 queues, by name or with a cap of their own within the window. */
@@ -46,7 +49,9 @@ export interface WorkerOptions {
   database?: DatabasePool;
   /** Default: pino, JSON lines on stdout. */
   logger?: Logger;
-  /** Default: no TLS. */
+  /** Reads payloads and checkpoints before handlers see them, writes results, checkpoints and follow-ups. Default: as they are. */
+  codec?: PayloadCodec;
+  /** Of grpc-js, instead of `tls`. */
   credentials?: ChannelCredentials;
 }
 
@@ -68,7 +73,8 @@ export interface WorkerSettings {
   handleSignals: boolean;
   database: DatabasePool | undefined;
   logger: Logger;
-  credentials: ChannelCredentials;
+  codec: PayloadCodec | undefined;
+  security: ChannelSecurity;
 }
 
 const concurrencyDefault = 8;
@@ -77,6 +83,11 @@ const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._\-:/]{0,127}$/, '1 to 128
 const jobs = z.int().min(0).max(100_000);
 const milliseconds = z.number().min(0).max(2 ** 31 - 1);
 const functions = z.record(name, z.custom((value) => typeof value === 'function', 'must be a function'));
+
+export const codecSchema = z.custom<PayloadCodec>((value) => {
+  const { encode, decode } = (value ?? {}) as Partial<PayloadCodec>;
+  return typeof encode === 'function' && typeof decode === 'function';
+}, 'must have the functions encode and decode').optional();
 
 const schema = z.strictObject({
   addresses: z.array(z.string().min(1)).min(1),
@@ -92,6 +103,8 @@ const schema = z.strictObject({
   handleSignals: z.boolean().optional(),
   database: z.custom((value) => typeof (value as DatabasePool | null)?.connect === 'function', 'must be a pool of node-postgres').optional(),
   logger: z.custom((value) => typeof value === 'object' && value !== null, 'must be a logger').optional(),
+  codec: codecSchema,
+  ...securitySchema,
   credentials: z.instanceof(ChannelCredentials).optional(),
 });
 
@@ -122,6 +135,7 @@ export function settingsFrom(options: WorkerOptions): WorkerSettings {
     handleSignals: options.handleSignals ?? true,
     database: options.database,
     logger: options.logger ?? defaultLogger(),
-    credentials: options.credentials ?? defaultCredentials(),
+    codec: options.codec,
+    security: channelSecurity(options),
   };
 }

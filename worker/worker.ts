@@ -33,9 +33,9 @@ const checkpointBytesMax = 64 * 1024;
 export class Worker {
   readonly #settings: WorkerSettings;
   readonly #validity = new Validity();
-  readonly #leases = new HeldLeases();
-  readonly #progress = new ProgressOutbox(this.#leases);
-  readonly #reporter = new Reporter(this.#leases, this.#progress);
+  readonly #leases: HeldLeases;
+  readonly #progress: ProgressOutbox;
+  readonly #reporter: Reporter;
   readonly #receipts: Receipts;
   readonly #runner: Runner;
   readonly #connection: Connection;
@@ -48,6 +48,9 @@ export class Worker {
     const settings = settingsFrom(options);
     const { logger, handlers, batchHandlers } = settings;
     this.#settings = settings;
+    this.#leases = new HeldLeases(settings.codec);
+    this.#progress = new ProgressOutbox(this.#leases);
+    this.#reporter = new Reporter(this.#leases, this.#progress);
     this.#receipts = new Receipts(this.#leases, this.#reporter, logger);
     this.#runner = new Runner({
       concurrency: settings.concurrency,
@@ -67,6 +70,7 @@ export class Worker {
     this.#connection = new Connection({
       addresses: settings.addresses,
       logger,
+      tokenChanges: settings.security.tokenChanges,
       open: (address, welcomeWaitMs) => this.#open(address, welcomeWaitMs),
     });
   }
@@ -121,8 +125,9 @@ export class Worker {
     return new Session({
       address,
       // A pool of its own: a stream to the same address must not share a broken connection.
-      client: new WorkerServiceClient(address, this.#settings.credentials, {
+      client: new WorkerServiceClient(address, this.#settings.security.credentials, {
         ...channelOptions,
+        interceptors: this.#settings.security.interceptors,
         'grpc.max_receive_message_length': this.#settings.receiveBytesMax,
         'grpc.use_local_subchannel_pool': 1,
       }),

@@ -64,7 +64,7 @@ async function deliver(jobsToDo: CaptureJob[], { worker = 'w', database = pool, 
       from unnest($1::uuid[]) i (id), skiplease.queue q where not exists (select from skiplease.outcome o where o.job_id = i.id) group by q.id
     returning id, job_ids`, [jobsToDo.map(({ id }) => id), secret.readBigInt64BE(), jobsToDo[0]!.attempt]);
   const { id, job_ids: leased } = rows[0]!;
-  const lease = { token: `${id}.${secret.toString('hex')}`, queue: 'payments', jobs: new Map<string, HeldJob>() };
+  const lease = { token: `${id}.${secret.toString('hex')}`, queue: 'payments', jobs: new Map<string, HeldJob>(), codec: undefined };
   const batch = leased.map((jobId) => new HeldJob(lease, { id: jobId } as HeldJob['wire']));
   const abort = new AbortController();
   for (const job of batch) {

@@ -35,7 +35,7 @@ export class BatchClient {
 
   /** Opens a batch: submit jobs with its id, then close it. */
   async create({ id = newJobId(), label = '', followUp }: NewBatch = {}): Promise<BatchSnapshot> {
-    const request = { id, label, followUp: followUp && specFrom(followUp) };
+    const request = { id, label, followUp: followUp && specFrom(followUp, this.#coordinators.codec) };
     return this.#one((client, options, callback) => client.createBatch(request, new Metadata(), options, callback));
   }
 

@@ -1,7 +1,9 @@
 import type { ChannelCredentials, Client, ClientOptions, ServiceError } from '@grpc/grpc-js';
 import type { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { SkipleaseError } from '../skiplease_error.ts';
+import type { PayloadCodec } from '../codec/codec.ts';
 import { channelOptions } from '../wire/channel.ts';
+import type { ChannelSecurity } from '../wire/security.ts';
 import { isOfAddress, withRetries } from './retry.ts';
 
 /** What a unary call of the generated client looks like once its request is bound. */
@@ -16,7 +18,9 @@ export type ServiceClient<Service extends Client> = new (address: string, creden
 
 export interface CoordinatorsOptions {
   addresses: readonly string[];
-  credentials: ChannelCredentials;
+  security: ChannelSecurity;
+  /** undefined: contents go as they are. */
+  codec: PayloadCodec | undefined;
   /** Of one try, in milliseconds. */
   timeoutMs: number;
   triesMax: number;
@@ -36,6 +40,7 @@ export class Coordinators<Service extends Client = JobServiceClient> {
   readonly messageBytesMax: number;
   /** Of one try, in milliseconds. */
   readonly timeoutMs: number;
+  readonly codec: PayloadCodec | undefined;
   readonly #service: ServiceClient<Service>;
   readonly #options: CoordinatorsOptions;
   readonly #clients = new Map<string, Service>();
@@ -47,15 +52,16 @@ export class Coordinators<Service extends Client = JobServiceClient> {
     this.triesMax = options.triesMax;
     this.messageBytesMax = options.messageBytesMax;
     this.timeoutMs = options.timeoutMs;
+    this.codec = options.codec;
   }
 
   /** The client of the coordinator in use. */
   current(): Service {
-    const { addresses, credentials } = this.#options;
+    const { addresses, security } = this.#options;
     const address = addresses[this.#index]!;
     let client = this.#clients.get(address);
     if (client === undefined) {
-      client = new this.#service(address, credentials, channelOptions);
+      client = new this.#service(address, security.credentials, { ...channelOptions, interceptors: security.interceptors });
       this.#clients.set(address, client);
     }
     return client;

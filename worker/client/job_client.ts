@@ -77,7 +77,7 @@ export class JobClient {
 
   /** Resolves once the job is committed. */
   async submit(job: NewJob): Promise<SubmittedJob> {
-    return this.#line.submit(specFrom(job));
+    return this.#line.submit(specFrom(job, this.#coordinators.codec));
   }
 
   /**
@@ -95,7 +95,7 @@ export class JobClient {
       const existing = new Set(existingJobIds);
       for (const id of jobIds) submitted.push({ id, existing: existing.has(id) });
     };
-    for (const job of jobs) await send(chunker.add(specFrom(job)));
+    for (const job of jobs) await send(chunker.add(specFrom(job, this.#coordinators.codec)));
     await send(chunker.take());
     return submitted;
   }
@@ -110,14 +110,14 @@ export class JobClient {
     const { job } = await this.#coordinators.call<GetJobResponse>(
       (client, options, callback) => client.getJob({ jobId }, new Metadata(), options, callback),
     );
-    return snapshotFrom(job!);
+    return snapshotFrom(job!, this.#coordinators.codec);
   }
 
   /** The job as it is now, then after each change that is seen; ends once it is final. */
   async *watch(jobId: string): AsyncGenerator<JobSnapshot, void, void> {
     for await (const { job } of watching(this.#coordinators, (client) => client.watchJob({ jobId }))) {
       if (job === undefined) continue;
-      const snapshot = snapshotFrom(job);
+      const snapshot = snapshotFrom(job, this.#coordinators.codec);
       yield snapshot;
       if (snapshot.final) return;
     }

@@ -1,5 +1,6 @@
 import { AttemptState, BlockedReason, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import type { Attempt, Job as WireJob, JobError } from '../../proto/gen/skiplease/v1/job.ts';
+import type { PayloadCodec } from '../codec/codec.ts';
 import { msFromDuration } from '../wire/duration.ts';
 import { valueFrom } from '../wire/payload.ts';
 import { retryPolicyFrom } from '../wire/retry_policy.ts';
@@ -64,15 +65,16 @@ export interface JobSnapshot {
 
 const finalStates: ReadonlySet<string> = new Set<JobStateName>(['SUCCEEDED', 'FAILED', 'CANCELLED']);
 
-export function snapshotFrom(wire: WireJob): JobSnapshot {
+/** Throws what the codec throws at content that it cannot read. */
+export function snapshotFrom(wire: WireJob, codec?: PayloadCodec): JobSnapshot {
   const { timeout, payload, result, state: stateNumber, attempts, blockedReason, retryPolicy, unique, ...same } = wire;
   const state = nameOf(JobState, stateNumber) as JobStateName;
   return {
     ...same,
     state,
     final: finalStates.has(state),
-    payload: valueFrom(payload),
-    result: valueFrom(result),
+    payload: valueFrom(payload, codec),
+    result: valueFrom(result, codec),
     attempts: attempts.map(attemptFrom),
     blockedReason: blockedReason === BlockedReason.UNSPECIFIED ? undefined : nameOf(BlockedReason, blockedReason) as JobSnapshot['blockedReason'],
     timeoutMs: msFromDuration(timeout),

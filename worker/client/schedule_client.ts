@@ -21,7 +21,7 @@ export class ScheduleClient {
 
   /** Makes it, or replaces the one of that name: ticks count from now on. */
   async put(schedule: NewSchedule): Promise<ScheduleSnapshot> {
-    const request = { schedule: wireSchedule(schedule) };
+    const request = { schedule: wireSchedule(schedule, this.#coordinators.codec) };
     return this.#one((client, options, callback) => client.putSchedule(request, new Metadata(), options, callback));
   }
 
@@ -36,7 +36,7 @@ export class ScheduleClient {
       const page = await this.#coordinators.call<ListSchedulesResponse>(
         (client, options, callback) => client.listSchedules({ pageSize: 0, pageToken }, new Metadata(), options, callback),
       );
-      for (const schedule of page.schedules) yield scheduleFrom(schedule);
+      for (const schedule of page.schedules) yield scheduleFrom(schedule, this.#coordinators.codec);
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
   }
@@ -71,6 +71,6 @@ export class ScheduleClient {
 
   /** A call that answers with one schedule. */
   async #one(start: UnaryCall<ScheduleServiceClient, GetScheduleResponse>): Promise<ScheduleSnapshot> {
-    return scheduleFrom((await this.#coordinators.call(start)).schedule!);
+    return scheduleFrom((await this.#coordinators.call(start)).schedule!, this.#coordinators.codec);
   }
 }

@@ -1,10 +1,11 @@
 import { MissedTicks, Overlap } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import type { Schedule } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import type { PayloadCodec } from '../codec/codec.ts';
 import { specFrom } from '../new_job.ts';
 import type { NewJob } from '../new_job.ts';
 import { msFromDuration } from '../wire/duration.ts';
-import { valueFrom } from '../wire/payload.ts';
+import { readPayload } from '../wire/payload.ts';
 import { retryPolicyFrom } from '../wire/retry_policy.ts';
 import { uniqueKeyFrom } from '../wire/unique_key.ts';
 import { nameOf } from './job_snapshot.ts';
@@ -39,27 +40,28 @@ export interface ScheduleSnapshot extends Required<NewSchedule> {
 }
 
 /** Throws TypeError for a payload that JSON cannot hold. Everything else is the coordinator's to judge. */
-export function wireSchedule({ name, cron, timeZone = '', job, missedTicks = 'RUN_LATEST', overlap = 'ALLOW', paused = false }: NewSchedule): Schedule {
+export function wireSchedule({ name, cron, timeZone = '', job, missedTicks = 'RUN_LATEST', overlap = 'ALLOW', paused = false }: NewSchedule, codec?: PayloadCodec): Schedule {
   return {
-    name, cron, timeZone, job: { ...specFrom(job), id: '' }, missedTicks: MissedTicks[missedTicks], overlap: Overlap[overlap], paused,
+    name, cron, timeZone, job: { ...specFrom(job, codec), id: '' }, missedTicks: MissedTicks[missedTicks], overlap: Overlap[overlap], paused,
     nextTime: undefined, lastTime: undefined, lastJobId: '', ticksSkipped: 0,
   };
 }
 
-export function scheduleFrom({ job, missedTicks, overlap, ...same }: Schedule): ScheduleSnapshot {
+export function scheduleFrom({ job, missedTicks, overlap, ...same }: Schedule, codec?: PayloadCodec): ScheduleSnapshot {
   return {
     ...same,
-    job: jobFrom(job!),
+    job: jobFrom(job!, codec),
     missedTicks: nameOf(MissedTicks, missedTicks) as ScheduleSnapshot['missedTicks'],
     overlap: nameOf(Overlap, overlap) as ScheduleSnapshot['overlap'],
   };
 }
 
-function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers, retryPolicy, unique, serialKey, limitKey }: JobSpec): ScheduledJob {
+function jobFrom({ queue, type, payload, priority, maxAttempts, timeout, headers, retryPolicy, unique, serialKey, limitKey }: JobSpec, codec?: PayloadCodec): ScheduledJob {
+  const content = readPayload(payload, codec);
   const timeoutMs = msFromDuration(timeout);
   return {
     queue, type, priority, headers,
-    ...(payload && { payload: valueFrom(payload), ...(payload.contentType !== '' && { contentType: payload.contentType }) }),
+    ...(payload && { payload: content?.value, ...(content && content.contentType !== '' && { contentType: content.contentType }) }),
     ...(maxAttempts > 0 && { maxAttempts }),
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(retryPolicy && { retryPolicy: retryPolicyFrom(retryPolicy) }),

@@ -53,7 +53,7 @@ export async function submitStream(
   try {
     const add = (job: NewJob): JobSpec[] | undefined => {
       linger.start();
-      return chunker.add(specFrom(job));
+      return chunker.add(specFrom(job, coordinators.codec));
     };
     if (Symbol.asyncIterator in source) {
       for await (const job of source) {

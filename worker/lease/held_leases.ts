@@ -1,6 +1,7 @@
 import type { HeldLease as HeldLeaseMessage, Lease, Welcome } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { AbortReason } from '../abort_reasons.ts';
 import { JobCancelledError, LeaseLostError } from '../abort_reasons.ts';
+import type { PayloadCodec } from '../codec/codec.ts';
 import { HeldJob } from './held_job.ts';
 
 /** One lease: its token, and those of its jobs that have no receipt yet. */
@@ -8,19 +9,26 @@ export interface HeldLease {
   readonly token: string;
   readonly queue: string;
   readonly jobs: Map<string, HeldJob>;
+  /** How the contents of its jobs are read and written; undefined: as they are. */
+  readonly codec: PayloadCodec | undefined;
 }
 
 /** Everything that this worker holds, by token: what the next hello names. */
 export class HeldLeases {
   readonly #leases = new Map<string, HeldLease>();
+  readonly #codec: PayloadCodec | undefined;
   #onEmpty: (() => void) | undefined;
+
+  constructor(codec?: PayloadCodec) {
+    this.#codec = codec;
+  }
 
   /** The jobs of a lease that has arrived; those that are held already are left as they are. */
   add(lease: Lease): HeldJob[] {
     if (lease.jobs.length === 0) return [];
     let held = this.#leases.get(lease.token);
     if (held === undefined) {
-      held = { token: lease.token, queue: lease.queue, jobs: new Map() };
+      held = { token: lease.token, queue: lease.queue, jobs: new Map(), codec: this.#codec };
       this.#leases.set(lease.token, held);
     }
     const added: HeldJob[] = [];

@@ -1,5 +1,6 @@
 import type { JobError, JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import type { PayloadCodec } from '../codec/codec.ts';
 import { specBytes } from '../new_job.ts';
 import { durationFromMs } from '../wire/duration.ts';
 import { payloadFrom } from '../wire/payload.ts';
@@ -17,8 +18,8 @@ const succeededWithoutResult: JobOutcome['outcome'] = { $case: 'succeeded', valu
 const noFollowUps: JobSpec[] = [];
 
 /** Throws TypeError when the result cannot be written as JSON. */
-export function succeededOutcome(jobId: string, result: unknown): JobOutcome {
-  const payload = payloadFrom(result);
+export function succeededOutcome(jobId: string, result: unknown, codec?: PayloadCodec): JobOutcome {
+  const payload = payloadFrom(result, '', codec);
   return outcome(jobId, payload === undefined ? succeededWithoutResult : { $case: 'succeeded', value: { result: payload } });
 }
 

@@ -16,7 +16,22 @@ export async function runBatch(
   handler: BatchHandler,
   parts: ContextParts,
 ): Promise<JobOutcome[]> {
-  const jobs = batch.map((held) => new Job(held.wire, held.lease.queue));
+  const unreadable = new Map<HeldJob, JobOutcome>();
+  const jobs = batch.flatMap((held) => {
+    try {
+      return [new Job(held.wire, held.lease.queue, held.lease.codec)];
+    } catch (error) {
+      unreadable.set(held, outcomeOfError(held, error));
+      return [];
+    }
+  });
+  if (unreadable.size === 0) return runReadable(batch, jobs, handler, parts);
+  const readable = batch.filter((held) => !unreadable.has(held));
+  const outcomes = readable.length === 0 ? [] : await runReadable(readable, jobs, handler, parts);
+  return batch.map((held) => unreadable.get(held) ?? outcomes[readable.indexOf(held)]!);
+}
+
+async function runReadable(batch: readonly HeldJob[], jobs: Job[], handler: BatchHandler, parts: ContextParts): Promise<JobOutcome[]> {
   try {
     return outcomesOf(batch, await handler(jobs, contextOf(batch, parts)));
   } catch (error) {

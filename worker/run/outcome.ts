@@ -7,7 +7,7 @@ import { failedOutcome, releasedOutcome, snoozedOutcome, succeededOutcome } from
 /** What a handler's return value says of its job. */
 export function outcomeOfResult(job: HeldJob, result: unknown): JobOutcome {
   try {
-    return succeededOutcome(job.wire.id, result);
+    return succeededOutcome(job.wire.id, result, job.lease.codec);
   } catch (error) {
     // The work is done and must not be done again; only what it returned cannot be kept.
     const message = `the result cannot be written as JSON: ${messageOf(error)}`;

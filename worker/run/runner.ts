@@ -125,7 +125,7 @@ export class Runner {
     this.#start(held);
     let outcome: JobOutcome;
     try {
-      const result = await handler(new Job(held.wire, held.lease.queue), new JobContext(held, this.#options.parts));
+      const result = await handler(new Job(held.wire, held.lease.queue, held.lease.codec), new JobContext(held, this.#options.parts));
       outcome = outcomeOfResult(held, result);
     } catch (error) {
       this.#logFailure(held, error);

@@ -20,6 +20,8 @@ const moveReasons = {
 export interface ConnectionOptions {
   addresses: readonly string[];
   logger: Logger;
+  /** Each hello asks for a token anew: after one that is refused a good one may come. */
+  tokenChanges: boolean;
   open: (address: string, welcomeWaitMs: number) => Session;
 }
 
@@ -79,7 +81,7 @@ export class Connection {
       this.#learnTimes(session);
       return session;
     }
-    if (fatalCodes.has(error.code)) throw error;
+    if (fatalCodes.has(error.code) && !(error.code === 'UNAUTHENTICATED' && this.#options.tokenChanges)) throw error;
     this.#rotation.failed();
     this.#options.logger.warn(
       { event: 'connect_failed', address, code: error.code, reason: error.reason, error: error.message },

@@ -1,5 +1,4 @@
-import { credentials } from '@grpc/grpc-js';
-import type { ChannelCredentials, ClientOptions } from '@grpc/grpc-js';
+import type { ClientOptions } from '@grpc/grpc-js';
 
 /** The largest message we take, and say so in Hello: generous beside gRPC's own 4 MiB, small beside a heap. */
 export const receiveBytesMaxDefault = 16 * 1024 * 1024;
@@ -16,8 +15,3 @@ export const channelOptions: ClientOptions = {
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc-node.flow_control_window': 1024 * 1024,
 };
-
-/** What connects when nothing else is asked for: no TLS. */
-export function defaultCredentials(): ChannelCredentials {
-  return credentials.createInsecure();
-}

@@ -1,4 +1,5 @@
 import type { Payload } from '../../proto/gen/skiplease/v1/job.ts';
+import type { Content, PayloadCodec } from '../codec/codec.ts';
 import { viewOf } from './view.ts';
 
 const jsonContentType = 'application/json';
@@ -8,26 +9,40 @@ const jsonContentType = 'application/json';
  * The text travels in `data` with its content type, which the coordinator stores without looking inside.
  * Throws TypeError for what JSON cannot hold (a BigInt, a cycle).
  */
-export function payloadFrom(value: unknown, contentType = ''): Payload | undefined {
+export function payloadFrom(value: unknown, contentType = '', codec?: PayloadCodec): Payload | undefined {
+  const content = contentFrom(value, contentType);
+  if (content === undefined) return undefined;
+  const { data, contentType: type } = codec === undefined ? content : codec.encode(content);
+  return { content: { $case: 'data', value: data }, contentType: type };
+}
+
+function contentFrom(value: unknown, contentType: string): Content | undefined {
   if (value === undefined) return undefined;
-  if (value instanceof Uint8Array) return { content: { $case: 'data', value }, contentType };
+  if (value instanceof Uint8Array) return { data: value, contentType };
   const text = JSON.stringify(value);
-  if (text === undefined) return undefined;
-  return { content: { $case: 'data', value: Buffer.from(text) }, contentType: jsonContentType };
+  return text === undefined ? undefined : { data: Buffer.from(text), contentType: jsonContentType };
 }
 
 /** Content from the wire as a value: JSON parsed, other content types as bytes, none as undefined. */
-export function valueFrom(payload: Payload | undefined): unknown {
+export function valueFrom(payload: Payload | undefined, codec?: PayloadCodec): unknown {
+  return readPayload(payload, codec)?.value;
+}
+
+/** The same, with its content type. */
+export function readPayload(payload: Payload | undefined, codec?: PayloadCodec): { value: unknown; contentType: string } | undefined {
   const content = payload?.content;
   switch (content?.$case) {
     case undefined:
       return undefined;
-    case 'data':
-      return payload?.contentType === jsonContentType ? parseJson(content.value) : content.value;
+    case 'data': {
+      const stored = { data: content.value, contentType: payload!.contentType };
+      const { data, contentType } = codec === undefined ? stored : codec.decode(stored);
+      return { value: contentType === jsonContentType ? parseJson(data) : data, contentType };
+    }
     case 'json':
-      return content.value;
+      return { value: content.value, contentType: payload!.contentType };
     case 'jsonText':
-      return JSON.parse(content.value);
+      return { value: JSON.parse(content.value), contentType: payload!.contentType };
   }
 }
 

@@ -2,6 +2,7 @@
 
 from .errors import HelloRefused, JobStopped, PermanentError, RetryAfter, Snooze
 from .job import Job
+from .security import Security
 from .worker import Worker
 
-__all__ = ['HelloRefused', 'Job', 'JobStopped', 'PermanentError', 'RetryAfter', 'Snooze', 'Worker']
+__all__ = ['HelloRefused', 'Job', 'JobStopped', 'PermanentError', 'RetryAfter', 'Security', 'Snooze', 'Worker']

@@ -7,6 +7,7 @@ from time import monotonic
 import grpc
 
 from .outbox import Outbox
+from .security import Security
 from .v1 import worker_service_pb2 as pb
 from .v1.worker_service_pb2_grpc import WorkerServiceStub
 
@@ -31,6 +32,7 @@ class Session:
         outbox: Outbox,
         receive: Callable[['Session', pb.LeaseResponse], None],
         on_change: Callable[[], None],
+        security: Security,
     ):
         """`receive` gets every message after the welcome (on the listening thread); `on_change` is called after each
         change of the properties below."""
@@ -51,8 +53,8 @@ class Session:
         self._sent_at = {0: self.began_at}
         self._decided = threading.Event()
         self._leaving = False
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._call = WorkerServiceStub(self._channel).Lease(self._say())
+        self._channel = security.channel(address, CHANNEL_OPTIONS)
+        self._call = WorkerServiceStub(self._channel).Lease(self._say(), metadata=security.metadata())
         threading.Thread(target=self._listen, name=f'skiplease-session-{address}', daemon=True).start()
 
     def is_answered(self) -> bool:

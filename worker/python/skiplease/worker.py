@@ -20,6 +20,7 @@ from .errors import HelloRefused
 from .holdings import Holdings
 from .outbox import Outbox
 from .runner import BatchHandler, Handler, Runner
+from .security import Security
 from .session import RECEIVE_BYTES_MAX, Session
 from .v1 import worker_service_pb2 as pb
 
@@ -56,6 +57,7 @@ class Worker:
         window_bytes: int = 0,
         worker_id: str | None = None,
         drain_deadline_seconds: float = 30.0,
+        security: Security | None = None,
     ):
         """
         addresses: coordinators, tried in turn.
@@ -66,10 +68,12 @@ class Worker:
             handlers want a window of a lease or two.
         worker_id: a label for people; host:pid unless given.
         drain_deadline_seconds: how long running handlers may go on after stop().
+        security: TLS and a token, where the coordinators ask for them.
         """
         self._addresses = itertools.cycle(addresses)
         self._concurrency = concurrency
         self._drain_deadline_seconds = drain_deadline_seconds
+        self._security = security or Security()
         self._hello = pb.Hello(
             worker_id=worker_id or f'{socket.gethostname()}:{os.getpid()}',
             instance_id=uuid.uuid4().hex,
@@ -116,7 +120,7 @@ class Worker:
         there is nothing left to do."""
         while not self._wait(lambda: self._done() or _is_good(previous), backoff.delay_seconds(self._failures)):
             self._failures += 1
-            session = Session(next(self._addresses), self._next_hello(), self._outbox, self._receive, self._nudge)
+            session = Session(next(self._addresses), self._next_hello(), self._outbox, self._receive, self._nudge, self._security)
             self._wait(session.is_answered, WELCOME_SECONDS)
             if session.welcome:
                 # From here on a lease that still comes on the previous stream is not ours: the hello did not name it.
