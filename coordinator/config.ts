@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { SkipleaseError } from './errors.ts';
+import { exposureProblems } from './exposure.ts';
+import type { Exposure } from './exposure.ts';
 import { RETENTION } from './limits.ts';
 
 /** A place to listen on. Port 0: any free one. */
@@ -12,6 +14,9 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const WAKEUPS = ['memory', 'postgres', 'redis'] as const;
+const SWITCH = ['true', 'false'] as const;
+/** Only those with a public key: who can verify a token must not be able to make one. */
+export const JWT_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const;
 
 /** What the environment said, checked and frozen. Times in milliseconds, sizes in bytes. */
 export interface Settings {
@@ -21,6 +26,23 @@ export interface Settings {
   readonly httpAddress: ListenAddress;
   /** How others reach this coordinator's gRPC port; undefined: the address it listens on. */
   readonly advertisedAddress: string | undefined;
+  /** PEM files of the server's certificate and its key; both or none. */
+  readonly tlsCertFile: string | undefined;
+  readonly tlsKeyFile: string | undefined;
+  /** PEM file of the authorities that vouch for clients; undefined: they are not asked for certificates. */
+  readonly tlsClientCaFile: string | undefined;
+  readonly identitiesFile: string | undefined;
+  /** A file, or an http(s) URL. */
+  readonly jwtKeySet: string | undefined;
+  /** There exactly when jwtKeySet is, like jwtAudience. */
+  readonly jwtIssuer: string | undefined;
+  readonly jwtAudience: string | undefined;
+  readonly jwtAlgorithms: readonly (typeof JWT_ALGORITHMS)[number][];
+  readonly jwtClaim: string;
+  readonly httpTokenFile: string | undefined;
+  readonly reflection: boolean;
+  /** It may listen beyond this machine without TLS, or without asking who calls. */
+  readonly insecure: boolean;
   readonly dataDirectory: string;
   /** By what coordinators tell each other that there is work. */
   readonly wakeups: (typeof WAKEUPS)[number];
@@ -63,6 +85,24 @@ const SETTINGS = {
     'Where /metrics, /healthz and /readyz are served. Port 0 takes any free one.'),
   advertisedAddress: text('SKIPLEASE_ADVERTISED_ADDRESS', '', 'host:port', advertisedAddress(),
     'How others reach this coordinator\'s gRPC port. Empty: the address it listens on.'),
+  tlsCertFile: text('SKIPLEASE_TLS_CERT_FILE', '', 'a PEM file', optionalText(),
+    'The certificate, with those between it and its authority, that gRPC is served with. This and the other files of these settings are used anew when they change.'),
+  tlsKeyFile: text('SKIPLEASE_TLS_KEY_FILE', '', 'a PEM file', optionalText(), 'The private key of that certificate.'),
+  tlsClientCaFile: text('SKIPLEASE_TLS_CLIENT_CA_FILE', '', 'a PEM file', optionalText(),
+    'The authorities whose certificates prove who a client is. Without identities or tokens a client must have one, and may then do everything.'),
+  identitiesFile: text('SKIPLEASE_IDENTITIES_FILE', '', 'a JSON file', optionalText(),
+    'Who may do what, and by which token or certificate each proves to be who. Nobody else may call.'),
+  jwtKeySet: text('SKIPLEASE_JWT_KEY_SET', '', 'a file or an https:// URL', keySet(), 'The JSON Web Key Set by which JSON Web Tokens of callers are verified.'),
+  jwtIssuer: text('SKIPLEASE_JWT_ISSUER', '', 'the iss of a token', optionalText(), 'Whose tokens are accepted. Needed with SKIPLEASE_JWT_KEY_SET.'),
+  jwtAudience: text('SKIPLEASE_JWT_AUDIENCE', '', 'the aud of a token', optionalText(), 'For whom a token must have been made. Needed with SKIPLEASE_JWT_KEY_SET.'),
+  jwtAlgorithms: text('SKIPLEASE_JWT_ALGORITHMS', 'RS256,PS256,ES256,EdDSA', `some of ${JWT_ALGORITHMS.join(' ')}, with commas`, algorithms(),
+    'How tokens may be signed.'),
+  jwtClaim: text('SKIPLEASE_JWT_CLAIM', 'skiplease', 'the name of a claim', z.string().min(1), 'Where a token says what it grants; the identities file may replace that.'),
+  httpTokenFile: text('SKIPLEASE_HTTP_TOKEN_FILE', '', 'a file', optionalText(),
+    'A token, or one a line, that /metrics asks for as "authorization: Bearer". /healthz and /readyz ask for none.'),
+  reflection: text('SKIPLEASE_REFLECTION', 'true', 'true or false', onOrOff(), 'Whether gRPC describes its services to grpcurl and the like.'),
+  insecure: text('SKIPLEASE_INSECURE', 'false', 'true or false', onOrOff(),
+    'true: it may listen beyond this machine without TLS, or without asking who calls. Something in front of it must do both.'),
   dataDirectory: text('SKIPLEASE_DATA_DIR', './data', 'a folder', z.string().min(1),
     'Where the embedded PostgreSQL keeps its files. Not used with DATABASE_URL.'),
   wakeups: text('SKIPLEASE_WAKEUPS', 'postgres', WAKEUPS.join(', '), z.enum(WAKEUPS),
@@ -121,7 +161,7 @@ export function readSettings(environment: Record<string, string | undefined>): S
 }
 
 function contradictions(
-  settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax' | 'retentionDays' | 'failedRetentionDays' | 'wakeups' | 'redisUrl'>,
+  settings: Pick<Settings, 'payloadBytesMax' | 'resultBytesMax' | 'receiveBytesMax' | 'retentionDays' | 'failedRetentionDays' | 'wakeups' | 'redisUrl'> & Exposure,
 ) {
   const tooLarge = (['payloadBytesMax', 'resultBytesMax'] as const)
     .filter((key) => settings[key] + MESSAGE_OVERHEAD_BYTES > settings.receiveBytesMax)
@@ -139,7 +179,7 @@ function contradictions(
     description: settings.wakeups === 'redis' ? 'is missing: SKIPLEASE_WAKEUPS=redis needs it. Set it to a redis:// URL.'
       : `is of no use with SKIPLEASE_WAKEUPS=${settings.wakeups}. Set that to redis, or leave this empty.`,
   }];
-  return [...tooLarge, ...tooShort, ...redis];
+  return [...tooLarge, ...tooShort, ...redis, ...exposureProblems(settings)];
 }
 
 function problem(setting: SettingDescription, given: string, error: z.ZodError): string {
@@ -158,6 +198,24 @@ function whole(name: string, fallback: number, min: number, max: number, unit: s
   const schema = z.string().regex(/^\d{1,12}$/, 'not a whole number').transform(Number)
     .pipe(z.number().min(min, `less than ${min}`).max(max, `more than ${max}`));
   return { name, default: String(fallback), accepts: `${min} to ${max} ${unit}`, schema, meaning };
+}
+
+function optionalText(): z.ZodType<string | undefined> {
+  return z.string().transform((given) => (given === '' ? undefined : given));
+}
+
+function onOrOff(): z.ZodType<boolean> {
+  return z.enum(SWITCH).transform((given) => given === 'true');
+}
+
+function keySet(): z.ZodType<string | undefined> {
+  // Without TLS, somebody on the way could send keys of his own.
+  return optionalText().refine((given) => given === undefined || !/^\w+:\/\//.test(given) || /^(https:\/\/|http:\/\/(127\.0\.0\.1|\[::1\]|localhost)[:/])/.test(given),
+    'not a file, and not an https:// URL');
+}
+
+function algorithms(): z.ZodType<(typeof JWT_ALGORITHMS)[number][]> {
+  return z.string().transform((given) => given.split(',').map((name) => name.trim())).pipe(z.array(z.enum(JWT_ALGORITHMS)));
 }
 
 function databaseUrl(): z.ZodType<string | undefined> {

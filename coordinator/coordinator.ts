@@ -12,6 +12,8 @@ import { bindServer } from './rpc/server.ts';
 import type { GrpcServer } from './rpc/server.ts';
 import { tickedJob } from './rpc/check_schedule.ts';
 import { StatusMapper } from './rpc/status.ts';
+import { HttpTokens } from './security/http_tokens.ts';
+import { openCredentials, openGuard, warnOfExposure } from './secure.ts';
 import type { Shutdown } from './shutdown.ts';
 import { cancelJobs } from './store/cancel_jobs.ts';
 import { databaseId } from './store/database_id.ts';
@@ -35,10 +37,16 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   const metrics = createMetrics();
   const statuses = new StatusMapper(log, metrics.error);
   let notReady = (): string | undefined => 'starting';
+  warnOfExposure(settings, log);
+  const httpTokens = settings.httpTokenFile === undefined ? undefined
+    : await shutdown.step('HTTP token', () => HttpTokens.open(settings.httpTokenFile!, log), async (tokens) => tokens.close());
   const http = await shutdown.step('http',
-    () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady() }), (server) => server.stop());
-  const server = await shutdown.step('gRPC',
-    () => bindServer(settings.grpcAddress, statuses, settings.receiveBytesMax), (bound) => bound.stop(LAST_CALLS_MS));
+    () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady(), tokens: httpTokens }), (server) => server.stop());
+  const credentials = await openCredentials(settings, log, shutdown);
+  const guard = await openGuard(settings, statuses, log, shutdown);
+  const server = await shutdown.step('gRPC', () => bindServer({
+    address: settings.grpcAddress, receiveBytesMax: settings.receiveBytesMax, reflection: settings.reflection, credentials, guard,
+  }, statuses), (bound) => bound.stop(LAST_CALLS_MS));
   const database = await openDatabase(settings, log, shutdown);
   await migrate(database.url, settings.retentionDays).catch((error: unknown) => {
     throw cannotUse(database.url, error);

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { formatAddress } from '../config.ts';
 import type { ListenAddress } from '../config.ts';
 import { SkipleaseError } from '../errors.ts';
+import type { HttpTokens } from '../security/http_tokens.ts';
 
 /** A scraper that sends nothing for this long is cut off. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -12,6 +13,8 @@ export interface HttpDependencies {
   metrics: { scrape(): Promise<string>; contentType: string };
   /** Why this coordinator should be given no traffic now (starting, draining, database away); undefined: it may. */
   notReady(): string | undefined;
+  /** undefined: nobody is asked. */
+  tokens: HttpTokens | undefined;
 }
 
 export interface HttpServer {
@@ -20,7 +23,7 @@ export interface HttpServer {
   stop(): Promise<void>;
 }
 
-/** Serves /metrics, /healthz (the process is alive) and /readyz. Rejects with FAILED_PRECONDITION when the port is taken. */
+/** Serves /metrics, for which a token may be asked, /healthz (the process is alive) and /readyz. Rejects with FAILED_PRECONDITION when the port is taken. */
 export async function startHttp(address: ListenAddress, dependencies: HttpDependencies): Promise<HttpServer> {
   const server = createServer((request, response) => {
     answer(request, response, dependencies).catch(() => response.destroy());
@@ -42,6 +45,9 @@ async function answer(request: IncomingMessage, response: ServerResponse, depend
   const path = request.url?.split('?', 1)[0];
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     reply(response, 405, 'GET only\n');
+  } else if (path !== '/healthz' && path !== '/readyz' && dependencies.tokens?.accept(request.headers.authorization) === false) {
+    response.setHeader('www-authenticate', 'Bearer');
+    reply(response, 401, 'Send "authorization: Bearer" and the token of SKIPLEASE_HTTP_TOKEN_FILE.\n');
   } else if (path === '/metrics') {
     reply(response, 200, await metrics.scrape(), metrics.contentType);
   } else if (path === '/healthz') {

@@ -6,7 +6,9 @@ import type { FieldViolation } from '../errors.ts';
 import { cancelJobs } from '../store/cancel_jobs.ts';
 import { cancelMatching } from '../store/cancel_matching.ts';
 import type { Pool } from '../store/pool.ts';
+import type { Access } from '../security/access.ts';
 import { checkJobIds } from './check_names.ts';
+import { theirJobs } from './their_jobs.ts';
 import { asOf, checkNarrowFilter, withQueue } from './job_filter.ts';
 import { UUID_MAX, UUID_MIN } from './ids.ts';
 
@@ -35,14 +37,16 @@ export class Canceller {
   }
 
   /** JobService.CancelJobs. `stopped`: the caller has gone. */
-  async cancel({ jobIds, filter, reason }: CancelJobsRequest, stopped: () => boolean): Promise<CancelJobsResponse> {
+  async cancel({ jobIds, filter, reason }: CancelJobsRequest, stopped: () => boolean, access: Access): Promise<CancelJobsResponse> {
     const violations = reasonViolations(reason);
     if (filter === undefined) {
       const ids = checkJobIds(jobIds, JOB_IDS_MAX, 'job_ids');
       refuseInvalid(violations);
-      const results = await cancelJobs(this.#pool, ids, reason, (commit) => this.#engine.jobsCancelled(commit, reason));
+      const theirs = await theirJobs(this.#pool, ids, access, 'operate');
+      const results = await cancelJobs(this.#pool, theirs, reason, (commit) => this.#engine.jobsCancelled(commit, reason));
+      const outcomes = new Map(results.map(({ id, outcome }) => [id, outcome]));
       return {
-        results: results.map(({ id, outcome }) => ({ jobId: id, outcome: OUTCOMES[outcome] })),
+        results: ids.map((jobId) => ({ jobId, outcome: OUTCOMES[outcomes.get(jobId) ?? 'not_found'] })),
         jobsCancelled: results.filter(({ outcome }) => outcome === 'cancelled').length,
       };
     }

@@ -63,21 +63,21 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
 
     streamSubmitJobs: streamSubmit({ engine, rules, statuses }),
 
-    getJob: calls.ordinary(async ({ jobId }) => {
+    getJob: calls.ordinary(async ({ jobId }, _stopped, access) => {
       const id = checkJobId(jobId);
       const [row] = await getJobs(pool, [id]);
-      if (row === undefined) {
+      if (row === undefined || !access.may('read', row.queue)) {
         throw noSuchJob(id);
       }
       return { job: fullJob(row) };
     }),
 
-    listJobs: calls.ordinary((request) => list(pool, request)),
+    listJobs: calls.ordinary((request, _stopped, access) => list(pool, request, access)),
 
     watchJob: watch,
 
-    cancelJobs: calls.ordinary((request, stopped) => canceller.cancel(request, stopped)),
+    cancelJobs: calls.ordinary((request, stopped, access) => canceller.cancel(request, stopped, access)),
 
-    retryJobs: calls.ordinary((request, stopped) => retry(engine, pool, request, stopped)),
+    retryJobs: calls.ordinary((request, stopped, access) => retry(engine, pool, request, stopped, access)),
   };
 }

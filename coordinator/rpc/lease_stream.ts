@@ -9,6 +9,8 @@ import { invalidArgument, SkipleaseError, type FieldViolation } from '../errors.
 import { REPORT_OUTCOMES_MAX, REPORT_WAITING_OUTCOMES_MAX } from '../limits.ts';
 import { checkHello, checkSubscriptions, checkWindow } from './check_hello.ts';
 import { CHECKPOINT_BYTES_MAX, checkProgress, checkReport } from './check_report.ts';
+import { mayFollow } from './check_follow_ups.ts';
+import { accessOf } from './identity.ts';
 import { LeasePort } from './lease_port.ts';
 import type { StatusMapper } from './status.ts';
 
@@ -109,7 +111,7 @@ class LeaseStream {
     if (this.#engine.stopping) {
       throw stoppingError();
     }
-    const request = checkHello(hello, this.#dependencies.payloadBytesMax);
+    const request = { ...checkHello(hello, this.#dependencies.payloadBytesMax), identity: accessOf(this.#call).name };
     // What follows hello waits until the session is on record.
     this.#call.pause();
     this.#engine.sessions.hello(request, this.#port).then(
@@ -165,7 +167,7 @@ class LeaseStream {
 
   #report(session: Session, report: Report): void {
     const { payloadBytesMax, resultBytesMax, retentionDays } = this.#dependencies;
-    const jobs = checkReport(report, { payloadBytesMax, resultBytesMax, retentionDays, nowMs: this.#engine.nowMs() });
+    const jobs = mayFollow(accessOf(this.#call), checkReport(report, { payloadBytesMax, resultBytesMax, retentionDays, nowMs: this.#engine.nowMs() }));
     this.#reportsWaiting += 1;
     const settle = () =>
       this.#engine.settler.report(session, parseToken(report.token), jobs, (receipts) => {

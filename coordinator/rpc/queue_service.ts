@@ -47,13 +47,14 @@ export function queueService({ engine, pool, calls, canceller, watch }: QueueSer
   };
 
   return {
-    listQueues: calls.ordinary(async (request) => {
+    listQueues: calls.ordinary(async (request, _stopped, access) => {
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
       const rows = await listQueues(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize + 1);
       const page = rows.slice(0, pageSize);
-      const depths = new Map((await queueDepths(pool, page.map(({ id }) => id))).map((depth) => [depth.queueId, depth]));
+      const shown = page.filter(({ name }) => access.may('read', name));
+      const depths = new Map((await queueDepths(pool, shown.map(({ id }) => id))).map((depth) => [depth.queueId, depth]));
       return {
-        queues: page.map((row) => queueMessage(row, depths.get(row.id)!, engine.conditions)),
+        queues: shown.map((row) => queueMessage(row, depths.get(row.id)!, engine.conditions)),
         nextPageToken: rows.length > pageSize ? makePageToken(page.at(-1)!.name, []) : '',
       };
     }),

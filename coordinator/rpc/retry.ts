@@ -4,12 +4,14 @@ import type { Engine } from '../engine/engine.ts';
 import { refuseInvalid } from '../errors.ts';
 import type { FieldViolation } from '../errors.ts';
 import type { Pool } from '../store/pool.ts';
+import type { Access } from '../security/access.ts';
 import { retryJobs } from '../store/retry_jobs.ts';
 import type { RetryPlan } from '../store/retry_jobs.ts';
 import { retryMatching } from '../store/retry_matching.ts';
 import { checkJobIds } from './check_names.ts';
 import { newJobId } from './ids.ts';
 import { asOf, checkNarrowFilter, withQueue } from './job_filter.ts';
+import { theirJobs } from './their_jobs.ts';
 
 const JOB_IDS_MAX = 1_000;
 const ATTEMPTS_MAX = 1_000;
@@ -22,23 +24,26 @@ const OUTCOMES = {
 } as const;
 
 /** JobService.RetryJobs. `stopped`: the caller has gone. */
-export async function retry(engine: Engine, pool: Pool, request: RetryJobsRequest, stopped: () => boolean): Promise<RetryJobsResponse> {
+export async function retry(
+  engine: Engine, pool: Pool, request: RetryJobsRequest, stopped: () => boolean, access: Access,
+): Promise<RetryJobsResponse> {
   const violations: FieldViolation[] = [];
   const plan = checkPlan(request, engine.nowMs(), violations);
   return request.filter === undefined
-    ? byIds(engine, pool, request, plan, violations)
+    ? byIds(engine, pool, request, plan, violations, access)
     : byFilter(engine, pool, { ...request, filter: request.filter }, plan, violations, stopped);
 }
 
 async function byIds(
-  engine: Engine, pool: Pool, { jobIds, jobsMax }: RetryJobsRequest, plan: RetryPlan, violations: FieldViolation[],
+  engine: Engine, pool: Pool, { jobIds, jobsMax }: RetryJobsRequest, plan: RetryPlan, violations: FieldViolation[], access: Access,
 ): Promise<RetryJobsResponse> {
   const ids = checkJobIds(jobIds, JOB_IDS_MAX, 'job_ids');
   if (jobsMax !== 0) {
     violations.push({ field: 'jobs_max', description: 'goes with a filter only' });
   }
   refuseInvalid(violations);
-  const made = await retryJobs(pool, [...new Set(ids)].map((originId) => ({ originId, newId: newJobId(plan.startMs) })), plan);
+  const theirs = await theirJobs(pool, ids, access, 'operate');
+  const made = await retryJobs(pool, [...new Set(theirs)].map((originId) => ({ originId, newId: newJobId(plan.startMs) })), plan);
   const jobsRetried = made.filter(({ outcome }) => outcome === 'retried').length;
   if (jobsRetried > 0) {
     engine.scheduled(plan.startMs);
@@ -46,7 +51,7 @@ async function byIds(
   const byId = new Map(made.map((retried) => [retried.originId, retried]));
   return {
     results: ids.map((jobId) => {
-      const { outcome, jobId: retriedAsJobId } = byId.get(jobId)!;
+      const { outcome, jobId: retriedAsJobId } = byId.get(jobId) ?? { outcome: 'not_found' as const };
       return { jobId, outcome: OUTCOMES[outcome], retriedAsJobId: retriedAsJobId ?? '' };
     }),
     jobsRetried,

@@ -3,6 +3,8 @@ import { ScheduleServiceService } from '../../proto/gen/skiplease/v1/schedule_se
 import type { MissedTicks, Overlap, Schedule, ScheduleServiceServer } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import { nextTickMs } from '../engine/cron_line.ts';
 import type { Engine } from '../engine/engine.ts';
+import { SkipleaseError } from '../errors.ts';
+import type { Access, Capability } from '../security/access.ts';
 import type { Pool } from '../store/pool.ts';
 import { deleteSchedule, getSchedule, listSchedules, pauseSchedule, putSchedule, resumeSchedule } from '../store/schedules.ts';
 import type { ScheduleRow } from '../store/schedules.ts';
@@ -34,10 +36,13 @@ export function scheduleService({ engine, pool, payloadBytesMax, calls }: Schedu
     }
     return { schedule: message(row) };
   };
-  /** What `act` finds under that name; NOT_FOUND when it finds nothing. */
-  const found = async <Found>(given: string, act: (name: string) => Promise<Found | undefined>): Promise<Found> => {
+  /** What `act` finds under that name; NOT_FOUND when it finds nothing, or a schedule of a queue where the caller has not the capability. */
+  const found = async <Found>(
+    given: string, access: Access, capability: Capability, act: (name: string) => Promise<Found | undefined>,
+  ): Promise<Found> => {
     const name = checkQueueName(given, 'name');
-    const row = await act(name);
+    const theirs = access.mayInEveryQueue(capability) || isTheirs(access, capability, await getSchedule(pool, name));
+    const row = theirs ? await act(name) : undefined;
     if (row === undefined) {
       throw noSuchSchedule(name);
     }
@@ -45,32 +50,51 @@ export function scheduleService({ engine, pool, payloadBytesMax, calls }: Schedu
   };
 
   return {
-    putSchedule: calls.ordinary(async ({ schedule }) => changed(await putSchedule(pool, checkSchedule(schedule, rules()), nextTickMs))),
-
-    getSchedule: calls.ordinary(async ({ name }) => ({ schedule: message(await found(name, (checked) => getSchedule(pool, checked))) })),
-
-    listSchedules: calls.ordinary(async (request) => {
-      const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
-      const { schedules, more } = await listSchedules(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize);
-      return { schedules: schedules.map(message), nextPageToken: more ? makePageToken(schedules.at(-1)!.name, []) : '' };
+    putSchedule: calls.ordinary(async ({ schedule }, _stopped, access) => {
+      const checked = checkSchedule(schedule, rules());
+      const replaced = access.mayInEveryQueue('admin') ? undefined : await getSchedule(pool, checked.name);
+      if (replaced !== undefined && !isTheirs(access, 'admin', replaced)) {
+        throw new SkipleaseError('ALREADY_EXISTS', 'SCHEDULE_NAME_TAKEN', `A schedule of a queue that is not yours has the name ${checked.name}: choose another.`);
+      }
+      return changed(await putSchedule(pool, checked, nextTickMs));
     }),
 
-    deleteSchedule: calls.ordinary(async ({ name }) => {
-      await found(name, async (checked) => (await deleteSchedule(pool, checked)) || undefined);
+    getSchedule: calls.ordinary(async ({ name }, _stopped, access) => ({
+      schedule: message(await found(name, access, 'read', (checked) => getSchedule(pool, checked))),
+    })),
+
+    listSchedules: calls.ordinary(async (request, _stopped, access) => {
+      const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
+      const { schedules, more } = await listSchedules(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize);
+      const shown = schedules.filter((row) => isTheirs(access, 'read', row));
+      return { schedules: shown.map(message), nextPageToken: more ? makePageToken(schedules.at(-1)!.name, []) : '' };
+    }),
+
+    deleteSchedule: calls.ordinary(async ({ name }, _stopped, access) => {
+      await found(name, access, 'admin', async (checked) => (await deleteSchedule(pool, checked)) || undefined);
       return {};
     }),
 
-    pauseSchedule: calls.ordinary(async ({ name }) => changed(await found(name, (checked) => pauseSchedule(pool, checked)))),
+    pauseSchedule: calls.ordinary(async ({ name }, _stopped, access) => changed(await found(name, access, 'operate', (checked) => pauseSchedule(pool, checked)))),
 
-    resumeSchedule: calls.ordinary(async ({ name }) => changed(await found(name, (checked) => resumeSchedule(pool, checked, nextTickMs)))),
+    resumeSchedule: calls.ordinary(async ({ name }, _stopped, access) => changed(await found(name, access, 'operate', (checked) => resumeSchedule(pool, checked, nextTickMs)))),
 
-    triggerSchedule: calls.ordinary(async ({ name, jobId }) => {
+    triggerSchedule: calls.ordinary(async ({ name, jobId }, _stopped, access) => {
       const id = checkNewJobId(jobId, engine.nowMs(), 'job_id');
-      const schedule = await found(name, (checked) => getSchedule(pool, checked));
+      const schedule = await found(name, access, 'operate', (checked) => getSchedule(pool, checked));
       const { standIns } = await engine.submit([triggeredJob(schedule.name, schedule.spec, id, rules())]);
       return { jobId: standIns?.get(id) ?? id };
     }),
   };
+}
+
+/** Where its jobs go. */
+function queueOf({ spec }: ScheduleRow): string {
+  return JobSpec.decode(spec).queue;
+}
+
+function isTheirs(access: Access, capability: Capability, row: ScheduleRow | undefined): boolean {
+  return row !== undefined && (access.mayInEveryQueue(capability) || access.may(capability, queueOf(row)));
 }
 
 function message(row: ScheduleRow): Schedule {

@@ -1,5 +1,5 @@
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
-import type { handleBidiStreamingCall, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
+import type { handleBidiStreamingCall, ServerCredentials, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { formatAddress } from '../config.ts';
@@ -11,6 +11,7 @@ import type { Retention } from '../types.ts';
 import { batchService, batchServiceDefinition } from './batch_service.ts';
 import { noSuchJob } from './check_names.ts';
 import { Canceller } from './cancel.ts';
+import type { CallGuard } from './call_guard.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
 import { Gate } from './gate.ts';
 import { jobService, jobServiceDefinition } from './job_service.ts';
@@ -18,6 +19,7 @@ import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
 import { scheduleService, scheduleServiceDefinition } from './schedule_service.ts';
 import type { StatusMapper } from './status.ts';
+import { watchTheirs } from './their_jobs.ts';
 import { UnaryCalls } from './unary.ts';
 import { batchWatches } from './watch_batches.ts';
 import { jobWatches } from './watch_jobs.ts';
@@ -55,24 +57,39 @@ export interface GrpcServer {
 const SERVICES = ['', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.ScheduleService',
   'skiplease.v1.WorkerService'];
 
+/** How it is served. */
+export interface ServerOptions {
+  address: ListenAddress;
+  receiveBytesMax: number;
+  credentials: ServerCredentials;
+  /** undefined: nobody is asked who they are. */
+  guard: CallGuard | undefined;
+  /** grpcurl and the like may ask what there is. */
+  reflection: boolean;
+}
+
 /**
  * Takes the port, so that a taken one is known before anything else is started, and the engine knows its address; the
  * services follow with `open`. Rejects with FAILED_PRECONDITION when the port cannot be had.
  */
-export async function bindServer(address: ListenAddress, statuses: StatusMapper, receiveBytesMax: number): Promise<GrpcServer> {
+export async function bindServer(options: ServerOptions, statuses: StatusMapper): Promise<GrpcServer> {
+  const { address, receiveBytesMax, credentials, guard } = options;
   const gate = new Gate(statuses);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'SERVING'])));
   const server = new Server({
     ...KEEPALIVE,
     'grpc.max_receive_message_length': receiveBytesMax * POLITE_FACTOR,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
-    interceptors: [gate.interceptor, answerUnreadable(statuses)],
+    // In the order in which a call comes to them.
+    interceptors: [gate.interceptor, answerUnreadable(statuses), ...(guard === undefined ? [] : [guard.interceptor])],
   });
   const definitions = [batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, scheduleServiceDefinition, workerServiceDefinition];
   definitions.forEach((definition) => server.addService(definition, {}));
   health.addToServer(server);
-  reflection().addToServer(server);
-  const port = await bind(server, address);
+  if (options.reflection) {
+    reflection().addToServer(server);
+  }
+  const port = await bind(server, address, credentials);
   let watchers: { hint(): void; stop(): void }[] = [];
   return {
     address: formatAddress({ host: address.host, port }),
@@ -87,7 +104,7 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
       engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
         batchService({ engine, pool, payloadBytesMax, calls, canceller, watch: batches.handler }),
-        jobService({ engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch: jobs.handler, noSuchJob: missing }),
+        jobService({ engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch: watchTheirs(pool, jobs.handler, missing, statuses), noSuchJob: missing }),
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         scheduleService({ engine, pool, payloadBytesMax, calls }),
         workerService({ pool, calls, lease }),
@@ -109,9 +126,9 @@ export async function bindServer(address: ListenAddress, statuses: StatusMapper,
 // What the library would print beside it comes as an error to whoever called.
 setLogVerbosity(logVerbosity.NONE);
 
-function bind(server: Server, address: ListenAddress): Promise<number> {
+function bind(server: Server, address: ListenAddress, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(formatAddress(address), ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(formatAddress(address), credentials, (error, port) => {
       if (error === null) {
         resolve(port);
       } else {

@@ -2,7 +2,9 @@ import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js'
 import type { StreamSubmitJobsRequest, StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
+import { checkQueue } from './check_rule.ts';
 import { undecodable } from './decode_guard.ts';
+import { accessOf } from './identity.ts';
 import { readFlood } from './read_flood.ts';
 import type { StatusMapper } from './status.ts';
 import { submittedIds } from './submit_answer.ts';
@@ -117,6 +119,7 @@ function submitChunk(
 ): Promise<StreamSubmitJobsResponse> {
   const refused = (error: unknown) => ({ chunk, jobIds: [], existingJobIds: [], error: statuses.asMessage(error, call.getPath()) });
   try {
+    checkQueues(call, jobs);
     const checked = checkJobs(jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
     const chosenByClient = jobs.every(({ id }) => id !== '');
     return engine.submit(checked).then((answer) => {
@@ -125,5 +128,20 @@ function submitChunk(
     }, refused);
   } catch (error) {
     return Promise.resolve(refused(error));
+  }
+}
+
+/** PERMISSION_DENIED where the caller may not submit to a queue of these. */
+function checkQueues(call: Call, jobs: readonly { queue: string }[]): void {
+  const access = accessOf(call);
+  if (access.unrestricted) {
+    return;
+  }
+  let last: string | undefined;
+  for (const { queue } of jobs) {
+    if (queue !== last) {
+      checkQueue(access, 'submit', queue);
+      last = queue;
+    }
   }
 }

@@ -2,6 +2,7 @@ import type { handleBidiStreamingCall } from '@grpc/grpc-js';
 import { LeaseResponse, WorkerServiceService } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { LeaseInfo, LeaseRequest, Worker, WorkerServiceServer } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { invalidArgument } from '../errors.ts';
+import type { Access } from '../security/access.ts';
 import { listLeases } from '../store/list_leases.ts';
 import type { LeaseRow } from '../store/list_leases.ts';
 import { listWorkers } from '../store/list_workers.ts';
@@ -41,19 +42,19 @@ export function workerService({ pool, calls, lease }: WorkerServiceDependencies)
   return {
     lease,
 
-    listWorkers: calls.ordinary(async (request) => {
+    listWorkers: calls.ordinary(async (request, _stopped, access) => {
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
       const queue = optionalQueue(request.queue);
       const cursor = readPageToken(request.pageToken, [request.queue], UUID);
       const rows = await listWorkers(pool, queue, cursor ?? UUID_MIN, pageSize + 1);
       const page = rows.slice(0, pageSize);
       return {
-        workers: page.map(worker),
+        workers: page.flatMap((row) => seenBy(access, row)).map(worker),
         nextPageToken: rows.length > pageSize ? makePageToken(page.at(-1)!.sessionId, [request.queue]) : '',
       };
     }),
 
-    listLeases: calls.ordinary(async (request) => {
+    listLeases: calls.ordinary(async (request, _stopped, access) => {
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
       const filter = { queue: optionalQueue(request.queue), workerId: optionalWorker(request.workerId) };
       const filters = [request.queue, request.workerId];
@@ -61,11 +62,17 @@ export function workerService({ pool, calls, lease }: WorkerServiceDependencies)
       const rows = await listLeases(pool, filter, cursor ?? '0', pageSize + 1);
       const page = withinBounds(rows.slice(0, pageSize));
       return {
-        leases: page.map(leaseInfo),
+        leases: page.filter((row) => access.may('read', row.queue)).map(leaseInfo),
         nextPageToken: rows.length > page.length ? makePageToken(page.at(-1)!.leaseId, filters) : '',
       };
     }),
   };
+}
+
+/** With those of its queues that the caller may read; none: the worker is not shown. */
+function seenBy(access: Access, row: WorkerRow): WorkerRow[] {
+  const queues = row.queues.filter((queue) => access.may('read', queue));
+  return queues.length === 0 ? [] : [{ ...row, queues }];
 }
 
 function worker(row: WorkerRow): Worker {

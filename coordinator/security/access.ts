@@ -23,22 +23,14 @@ export class Access {
   readonly expiresAtMs: number;
   /** Nobody is asked here: everybody may do everything. */
   readonly unrestricted: boolean;
-  #exact = new Map<string, number>();
-  #prefixes: { prefix: string; bits: number }[] = [];
+  readonly #exact = new Map<string, number>();
+  readonly #prefixes: { prefix: string; bits: number }[] = [];
   readonly #remembered = new Map<string, number>();
 
   constructor(name: string, grants: readonly Grant[], { expiresAtMs = Infinity, unrestricted = false } = {}) {
     this.name = name;
     this.expiresAtMs = expiresAtMs;
     this.unrestricted = unrestricted;
-    this.grant(grants);
-  }
-
-  /** These are its grants from now on. */
-  grant(grants: readonly Grant[]): void {
-    this.#exact = new Map();
-    this.#prefixes = [];
-    this.#remembered.clear();
     for (const { can, queues } of grants) {
       const bits = can.reduce((all, capability) => all | (capability === 'admin' ? ALL_BITS : BITS[capability]), 0);
       for (const pattern of queues) {
