@@ -47,6 +47,8 @@ export class Session {
   /** This coordinator is going away: nothing more is leased. */
   draining = false;
   heardMs: number;
+  /** Its stream is not read until some of what it said is committed: meanwhile its silence says nothing. */
+  unread = false;
   /** Highest lease number that the worker says has arrived. */
   received = 0;
   leaseNumber = 0;
@@ -95,6 +97,14 @@ export class Session {
     }
     this.topUpDueMs ??= nowMs + TOP_UP_MS;
     return nowMs >= this.topUpDueMs ? room : 0;
+  }
+
+  /** Its stream is read, or not for a while; from the moment when it is again, its worker has a time to live to say something. */
+  listen(on: boolean, nowMs: number): void {
+    if (on && this.unread) {
+      this.heardMs = nowMs;
+    }
+    this.unread = !on;
   }
 
   /** What is left of the window's bytes. */

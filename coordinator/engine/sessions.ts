@@ -133,10 +133,10 @@ export class Sessions {
     }
   }
 
-  /** Sessions that have been silent for longer than this. */
+  /** Sessions that have been silent for longer than this, though they were listened to. */
   silent(ttlMs: number): Session[] {
     const nowMs = this.#clock.nowMs();
-    return [...this.#byId.values()].filter((session) => nowMs - session.heardMs > ttlMs);
+    return [...this.#byId.values()].filter((session) => !session.unread && nowMs - session.heardMs > ttlMs);
   }
 
   /**

@@ -201,7 +201,11 @@ class LeaseStream {
   /** The one place of backpressure towards the worker: reads on only while the worker reads, and what it said is committed. */
   #flow(): void {
     const overloaded = this.#engine.waitingOutcomes > REPORT_WAITING_OUTCOMES_MAX;
-    const stop = this.#port.stalled || this.#session === undefined || this.#reportsWaiting >= REPORTS_WAITING_MAX || overloaded;
+    const unread = overloaded || this.#reportsWaiting >= REPORTS_WAITING_MAX;
+    const stop = this.#port.stalled || this.#session === undefined || unread;
+    if (!this.#gone) {
+      this.#session?.listen(!unread, performance.now());
+    }
     if (overloaded && this.#reportsWaiting === 0 && !this.#gone) {
       // None of its own receipts will bring it back here.
       setTimeout(() => this.#flow(), LOOK_AGAIN_MS).unref();
@@ -240,6 +244,7 @@ class LeaseStream {
     this.#gone = true;
     clearTimeout(this.#helloTimer);
     this.#port.gone();
+    this.#session?.listen(true, performance.now());
     if (this.#session !== undefined && this.#session.port === this.#port) {
       this.#engine.sessions.detach(this.#session);
     }

@@ -101,3 +101,15 @@ test('a job is found in its lease in any order', (t) => {
   lease.settled.set(3);
   t.deepEqual(lease.unsettledJobIds(), ['job0', 'job1', 'job2', 'job4']);
 });
+
+test('a stream that is not read says nothing of its worker, who has a time to live from when it is', (t) => {
+  const session = sessionOf();
+  session.heardMs = 5;
+  session.listen(true, 10);
+  t.deepEqual([session.unread, session.heardMs], [false, 5]);
+  session.listen(false, 20);
+  session.listen(false, 30);
+  t.deepEqual([session.unread, session.heardMs], [true, 5]);
+  session.listen(true, 40);
+  t.deepEqual([session.unread, session.heardMs], [false, 40]);
+});
