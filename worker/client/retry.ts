@@ -19,9 +19,12 @@ export function isOfAddress(error: SkipleaseError): boolean {
   return addressCodes.has(error.code);
 }
 
-/** Milliseconds before the next try: what the coordinator asks for, and never less than our own backoff. */
+/**
+ * Milliseconds before the next try: what the coordinator asks for, and our own backoff on top. It asks everybody whom it turns
+ * away for the same, and they must not come back as one.
+ */
 export function retryWaitMs(error: SkipleaseError, failures: number): number {
-  return Math.max(error.retryDelayMs ?? 0, backoffMs(failures, backoff));
+  return (error.retryDelayMs ?? 0) + backoffMs(failures, backoff);
 }
 
 /** Tries until it works, the error is not a passing one, or the tries are used up. Throws the last error. */

@@ -9,6 +9,8 @@ import type { Coordinators } from './coordinators.ts';
 /** Chunks on their way at once; what is submitted meanwhile travels together in the next. */
 const CHUNKS_IN_FLIGHT = 4;
 const CHUNK_JOBS = 1_000;
+/** Jobs that wait for their turn in one client. */
+const WAITING_MAX = 100_000;
 /** A stream that nobody uses is closed, so that it keeps no process alive: milliseconds. */
 const IDLE_MS = 500;
 
@@ -40,7 +42,12 @@ export class SubmitLine {
     this.#coordinators = coordinators;
   }
 
+  /** Rejects with RESOURCE_EXHAUSTED when too many wait already. */
   submit(spec: JobSpec): Promise<SubmittedJob> {
+    if (this.#waiting.length >= WAITING_MAX) {
+      const message = `${WAITING_MAX} jobs wait to be submitted by this client: await some of them, or use stream(), which reads no faster than it sends`;
+      return Promise.reject(new SkipleaseError(codes.RESOURCE_EXHAUSTED, message));
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ spec, resolve, reject });
       if (!this.#sending) void this.#send();
