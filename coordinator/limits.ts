@@ -12,10 +12,26 @@ export const STATEMENT_TIMEOUT_MS = 5_000;
 export const SUBMIT_JOBS_MAX = 10_000;
 /** Jobs of submits that wait for their commit on one coordinator, before it says RESOURCE_EXHAUSTED. */
 export const SUBMIT_WAITING_JOBS_MAX = 100_000;
-/** Bytes of submits that wait for their commit, likewise. */
-export const SUBMIT_WAITING_BYTES_MAX = 256 * 1024 * 1024;
+/** Bytes of submits that wait for their commit, likewise, as jobBytes() counts them. */
+export const SUBMIT_WAITING_BYTES_MAX = 128 * 1024 * 1024;
+/** Calls, and chunks of streams, that wait for their commit, likewise: a call of one job weighs many times its job. */
+export const SUBMIT_WAITING_CALLS_MAX = 10_000;
+/** A submit that has waited so long for its turn is turned away: whoever sent it may have given it up, and sends it again. Milliseconds. */
+export const SUBMIT_WAITING_MS_MAX = 5_000;
 /** Outcomes that wait for their commit on one coordinator, before it stops reading from its streams. */
 export const REPORT_WAITING_OUTCOMES_MAX = 50_000;
+/** Bytes of results, errors and follow-up jobs that wait for their commit, likewise. */
+export const REPORT_WAITING_BYTES_MAX = 128 * 1024 * 1024;
+/** Bytes of checkpoints and notes that wait to be written, likewise. */
+export const PROGRESS_WAITING_BYTES_MAX = 32 * 1024 * 1024;
+/** Sessions of one coordinator: streams of workers, and those that broke less than a time to live ago. */
+export const SESSIONS_MAX = 20_000;
+/** Queues that they serve and tokens that they have named, all together. */
+export const SESSION_NAMES_MAX = 2_000_000;
+/** Jobs that they hold, all together, before nothing more is leased. */
+export const HELD_JOBS_MAX = 2_000_000;
+/** Queues of one database. Each coordinator remembers all that it has met. */
+export const QUEUES_MAX = 100_000;
 /** Outcomes in one report. */
 export const REPORT_OUTCOMES_MAX = 10_000;
 /** Jobs of one lease, whatever the queue's settings say. */

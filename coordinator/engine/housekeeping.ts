@@ -62,6 +62,8 @@ export class Housekeeping {
   #auditUntilMs = 0;
   /** Our leases without a session, at the last audit: twice seen, they are given back. */
   #orphans = new Set<bigint>();
+  #scanning: Promise<void> = Promise.resolve();
+  #nextScan: Promise<void> | undefined;
   #closed = false;
 
   constructor(deps: {
@@ -172,8 +174,20 @@ export class Housekeeping {
     }
   }
 
-  /** Looks at every level from zero, at every queue's settings and at what was cancelled: the guarantee behind hints that were lost and claims that were given up. */
-  async scan(): Promise<void> {
+  /**
+   * Looks at every level from zero, at every queue's settings and at what was cancelled: the guarantee behind hints that were lost
+   * and claims that were given up. One at a time: all who ask while one is under way get the next.
+   */
+  scan(): Promise<void> {
+    this.#nextScan ??= this.#scanning.then(() => {
+      this.#nextScan = undefined;
+      return this.#scan();
+    });
+    this.#scanning = this.#nextScan.catch(() => {});
+    return this.#nextScan;
+  }
+
+  async #scan(): Promise<void> {
     if (this.#closed) {
       return;
     }

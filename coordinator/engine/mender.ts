@@ -35,6 +35,8 @@ export class Mender {
   readonly #roomIn: (queueId: number) => void;
   readonly #batcher: Batcher<Pending>;
   readonly #later = new Set<NodeJS.Timeout>();
+  /** What this coordinator wants by itself and is not decided yet. It asks at each tick, and the database may be slow: once is enough. */
+  readonly #own = new Set<string>();
   #closed = false;
 
   constructor(deps: {
@@ -55,12 +57,12 @@ export class Mender {
     this.#batcher = new Batcher((items) => this.#flush(items), FLUSH_MOVES_MAX, (item) => weight(item.request));
   }
 
-  get waitingMoves(): number {
-    return this.#batcher.waitingWeight;
-  }
-
   add(request: MoveRequest): void {
-    if (!this.#closed) {
+    const key = ownKey(request);
+    if (!this.#closed && !(key !== undefined && this.#own.has(key))) {
+      if (key !== undefined) {
+        this.#own.add(key);
+      }
       this.#batcher.add({ request, tries: 0, alone: false, followUps: new Map() });
     }
   }
@@ -141,6 +143,7 @@ export class Mender {
       if (flush.busy.has(pending.request.leaseId)) {
         this.#again(pending);
       } else {
+        this.#own.delete(ownKey(pending.request) ?? '');
         pending.request.done(results.get(pending)!, flush.leases.get(pending.request.leaseId)?.settled);
       }
     }
@@ -157,6 +160,11 @@ export class Mender {
       this.#metrics.completedJobs(queue, writes.effect, 1);
     }
   }
+}
+
+/** Of a move of a whole lease, which nobody waits for; undefined: it is a report, or of one job. */
+function ownKey({ leaseId, proof, moves }: MoveRequest): string | undefined {
+  return Array.isArray(moves) ? undefined : [leaseId, moves.kind, ...Object.values<string | bigint>(proof)].join(' ');
 }
 
 function weight(request: MoveRequest): number {

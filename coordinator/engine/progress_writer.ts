@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { PROGRESS_WAITING_BYTES_MAX } from '../limits.ts';
 import type { ProgressRow } from '../store/progress.ts';
 import type { Store } from '../store/store.ts';
 
@@ -7,6 +8,8 @@ const WRITE_MS = 200;
 /** After the database could not take it. */
 const RETRY_MS = 1_000;
 const ROWS_MAX = 1_000;
+/** What a row weighs in our memory beside its note and checkpoint, about. */
+const ROW_BYTES = 256;
 
 /** Bounds the write rate of progress: one statement a fifth of a second, whatever the workers send. */
 export class ProgressWriter {
@@ -14,6 +17,7 @@ export class ProgressWriter {
   readonly #clock: Clock;
   readonly #written: () => void;
   readonly #waiting = new Map<string, ProgressRow>();
+  #waitingBytes = 0;
   /** Jobs whose progress is being written now. */
   #underWay = new Set<string>();
   #failing = false;
@@ -28,8 +32,13 @@ export class ProgressWriter {
 
   add(row: ProgressRow): void {
     const before = this.#waiting.get(row.jobId);
-    this.#waiting.set(row.jobId, before === undefined ? row : newest(before, row));
+    this.#keep(before === undefined ? row : newest(before, row));
     this.#timer ??= this.#clock.after(WRITE_MS, () => void this.flush());
+  }
+
+  /** As much waits as this coordinator wants to hold. */
+  get isFull(): boolean {
+    return this.#waitingBytes >= PROGRESS_WAITING_BYTES_MAX;
   }
 
   /** Is anything on its way? */
@@ -50,11 +59,25 @@ export class ProgressWriter {
     return this.#writing;
   }
 
+  #keep(row: ProgressRow): void {
+    this.#forget(row.jobId);
+    this.#waiting.set(row.jobId, row);
+    this.#waitingBytes += rowBytes(row);
+  }
+
+  #forget(jobId: string): void {
+    const row = this.#waiting.get(jobId);
+    if (row !== undefined) {
+      this.#waiting.delete(jobId);
+      this.#waitingBytes -= rowBytes(row);
+    }
+  }
+
   /** What waits at this moment: what comes meanwhile has its own time, or a steady stream would be written without a pause. */
   async #write(): Promise<void> {
     for (let left = this.#waiting.size; left > 0; left -= ROWS_MAX) {
       const rows = [...this.#waiting.values()].slice(0, Math.min(left, ROWS_MAX));
-      rows.forEach(({ jobId }) => this.#waiting.delete(jobId));
+      rows.forEach(({ jobId }) => this.#forget(jobId));
       this.#underWay = new Set(rows.map(({ jobId }) => jobId));
       try {
         await this.#store.saveProgress(rows);
@@ -82,11 +105,15 @@ export class ProgressWriter {
     if (again) {
       for (const row of rows) {
         const after = this.#waiting.get(row.jobId);
-        this.#waiting.set(row.jobId, after === undefined ? row : newest(row, after));
+        this.#keep(after === undefined ? row : newest(row, after));
       }
       this.#timer ??= this.#clock.after(RETRY_MS, () => void this.flush());
     }
   }
+}
+
+function rowBytes({ note, checkpoint }: ProgressRow): number {
+  return ROW_BYTES + note.length + (checkpoint?.length ?? 0);
 }
 
 /** The later word of one job; a checkpoint stays until it is replaced. */

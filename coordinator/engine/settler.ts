@@ -1,4 +1,6 @@
 import type { Clock } from '../clock.ts';
+import { jobBytes } from '../job_bytes.ts';
+import { REPORT_WAITING_BYTES_MAX, REPORT_WAITING_OUTCOMES_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { LeaseSettle, SucceededRow } from '../store/settle.ts';
 import type { Store } from '../store/store.ts';
@@ -51,6 +53,8 @@ export class Settler {
   readonly #roomIn: (queueId: number) => void;
   readonly #counted: () => void;
   readonly #batcher: Batcher<FastPart>;
+  #waitingOutcomes = 0;
+  #waitingBytes = 0;
   #closed = false;
 
   constructor(deps: {
@@ -74,9 +78,14 @@ export class Settler {
     this.#batcher = new Batcher((parts) => this.#flush(parts), FLUSH_OUTCOMES_MAX, (part) => part.places.length);
   }
 
-  /** Outcomes that wait for their commit. */
+  /** Outcomes that wait for their commit, by whichever way. */
   get waitingOutcomes(): number {
-    return this.#batcher.waitingWeight + this.#mender.waitingMoves;
+    return this.#waitingOutcomes;
+  }
+
+  /** As many wait as this coordinator wants to hold. */
+  get isFull(): boolean {
+    return this.#waitingOutcomes >= REPORT_WAITING_OUTCOMES_MAX || this.#waitingBytes >= REPORT_WAITING_BYTES_MAX;
   }
 
   /** `answer` gets a receipt for each job, in the report's order, once all of them are decided and committed. */
@@ -88,8 +97,10 @@ export class Settler {
     const fast: number[] = [];
     const careful: number[] = [];
     const nowMs = this.#clock.nowMs();
+    let bytes = 0;
     for (let index = 0; index < jobs.length; index += 1) {
       const { jobId, move } = jobs[index]!;
+      bytes += moveBytes(move);
       if ('refused' in move) {
         receipts[index] = receipt(jobId, ReceiptStatus.INVALID, move.refused);
       } else if (token === undefined) {
@@ -106,10 +117,14 @@ export class Settler {
         }
       }
     }
+    this.#waitingOutcomes += jobs.length;
+    this.#waitingBytes += bytes;
     let parts = (fast.length > 0 ? 1 : 0) + (careful.length > 0 ? 1 : 0);
     const done = () => {
       parts -= 1;
       if (parts <= 0) {
+        this.#waitingOutcomes -= jobs.length;
+        this.#waitingBytes -= bytes;
         this.#countReceipts(receipts);
         answer(receipts);
       }
@@ -304,6 +319,16 @@ function learn(session: Session, leaseId: bigint, results: MoveResult[], settled
       lease.taken.clear(lease.jobIds.indexOf(jobId));
     }
   }
+}
+
+/** What a move weighs in our memory beside its job's id, about. */
+function moveBytes(move: ReportedJob['move']): number {
+  if ('refused' in move || (move.kind !== 'succeed' && move.kind !== 'fail')) {
+    return 0;
+  }
+  return move.kind === 'succeed'
+    ? (move.result?.length ?? 0) + move.followUps.reduce((sum, job) => sum + jobBytes(job), 0)
+    : move.message.length + move.details.length;
 }
 
 function receipt(jobId: string, status: ReceiptStatus, message = ''): JobReceiptMessage {

@@ -1,6 +1,8 @@
 import type { Store } from '../store/store.ts';
 
 const SWEEP_LEASES_MAX = 1_000;
+/** Those beyond are left to the sweep of all leases, once a minute (Store.sweepAllLeases). */
+const FINISHED_MAX = 100_000;
 
 /**
  * Leases that are settled to the end, whose rows are to be deleted. The settle deletes them in passing (no statement of
@@ -15,7 +17,9 @@ export class Sweeper {
   }
 
   add(leaseId: bigint): void {
-    this.#finished.push(leaseId);
+    if (this.#finished.length < FINISHED_MAX) {
+      this.#finished.push(leaseId);
+    }
   }
 
   /** The finished leases for a settle to delete in passing. */

@@ -9,6 +9,8 @@ import { writeHint, type Hint } from './hint.ts';
 const COALESCE_MS = 250;
 /** Cancels are in more of a hurry. */
 const COALESCE_CANCEL_MS = 50;
+/** Cancels that wait to be said: where there are more, the others are told to look everywhere. */
+const CANCELLED_MAX = 10_000;
 
 /** Tells the other coordinators, outside of anybody's transaction and no more than a few times a second. */
 export class Wakeups {
@@ -28,6 +30,8 @@ export class Wakeups {
   #sentMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
   #dueMs = Infinity;
+  /** One hint after the other: while the line is slow, what is to be said gathers. */
+  #sending: Promise<void> = Promise.resolve();
   /** Others are there to hear: as of the last tick. */
   #heard: boolean;
   /** Since when others have been seen whom the line does not reach. */
@@ -75,7 +79,9 @@ export class Wakeups {
   }
 
   cancelled(jobs: CancelledLeasedJob[]): void {
-    this.#cancelled.push(...jobs);
+    const room = CANCELLED_MAX - this.#cancelled.length;
+    this.#cancelled.push(...jobs.slice(0, room));
+    this.#all ||= jobs.length > room;
     this.#schedule(COALESCE_CANCEL_MS);
   }
 
@@ -126,7 +132,9 @@ export class Wakeups {
     if (dueMs < this.#dueMs) {
       clearTimeout(this.#timer);
       this.#dueMs = dueMs;
-      this.#timer = this.#clock.after(dueMs - this.#clock.nowMs(), () => void this.#send());
+      this.#timer = this.#clock.after(dueMs - this.#clock.nowMs(), () => {
+        this.#sending = this.#sending.then(() => this.#send());
+      });
     }
   }
 

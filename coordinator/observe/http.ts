@@ -8,6 +8,8 @@ import type { HttpTokens } from '../security/http_tokens.ts';
 
 /** A scraper that sends nothing for this long is cut off. */
 const REQUEST_TIMEOUT_MS = 10_000;
+/** Connections of scrapers and probes; more are closed at once. */
+const CONNECTIONS_MAX = 100;
 
 export interface HttpDependencies {
   metrics: { scrape(): Promise<string>; contentType: string };
@@ -29,6 +31,7 @@ export async function startHttp(address: ListenAddress, dependencies: HttpDepend
     answer(request, response, dependencies).catch(() => response.destroy());
   });
   server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.maxConnections = CONNECTIONS_MAX;
   await listen(server, address);
   const { port } = server.address() as AddressInfo;
   return {

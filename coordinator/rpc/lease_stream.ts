@@ -6,7 +6,7 @@ import { stoppingError } from '../engine/sessions.ts';
 import type { RunningEngine } from '../engine/start.ts';
 import { parseToken } from '../engine/token.ts';
 import { invalidArgument, SkipleaseError, type FieldViolation } from '../errors.ts';
-import { REPORT_OUTCOMES_MAX, REPORT_WAITING_OUTCOMES_MAX } from '../limits.ts';
+import { REPORT_OUTCOMES_MAX } from '../limits.ts';
 import { checkHello, checkSubscriptions, checkWindow } from './check_hello.ts';
 import { CHECKPOINT_BYTES_MAX, checkProgress, checkReport } from './check_report.ts';
 import { mayFollow } from './check_follow_ups.ts';
@@ -190,17 +190,19 @@ class LeaseStream {
   #progress(session: Session, progress: Progress): void {
     const { jobId, percent, note, checkpoint } = checkProgress(progress);
     const token = parseToken(progress.token);
+    const lease = token === undefined ? undefined : session.leases.get(token.leaseId);
     // Of a job that is not held any more there is nothing to say.
-    if (token !== undefined && session.leases.get(token.leaseId)?.secret === token.secret) {
+    if (lease !== undefined && lease.secret === token!.secret && lease.jobIds.includes(jobId)) {
       this.#engine.progress.add({
-        jobId, leaseId: token.leaseId, secret: token.secret, percent, note, checkpoint: checkpoint?.bytes ?? null, checkpointType: checkpoint?.contentType ?? null,
+        jobId, leaseId: lease.leaseId, secret: lease.secret, percent, note, checkpoint: checkpoint?.bytes ?? null, checkpointType: checkpoint?.contentType ?? null,
       });
+      this.#flow();
     }
   }
 
   /** The one place of backpressure towards the worker: reads on only while the worker reads, and what it said is committed. */
   #flow(): void {
-    const overloaded = this.#engine.waitingOutcomes > REPORT_WAITING_OUTCOMES_MAX;
+    const overloaded = this.#engine.settler.isFull || this.#engine.progress.isFull;
     const unread = overloaded || this.#reportsWaiting >= REPORTS_WAITING_MAX;
     const stop = this.#port.stalled || this.#session === undefined || unread;
     if (!this.#gone) {

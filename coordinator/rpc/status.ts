@@ -5,7 +5,7 @@ import { Status } from '../../proto/gen/google/rpc/status.ts';
 import type { ErrorCode, FieldViolation } from '../errors.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Log } from '../observe/log.ts';
-import { isTransient, sqlState } from '../store/hot_connection.ts';
+import { isLocked, isTransient, sqlState } from '../store/hot_connection.ts';
 import { toDuration } from './time.ts';
 
 const CODES: Record<ErrorCode, grpcStatus> = {
@@ -91,11 +91,22 @@ function recognise(error: unknown): SkipleaseError | undefined {
     const busy = sqlState(cause) !== undefined && isTransient(cause);
     if (busy || isDatabaseAway(cause)) {
       return new SkipleaseError('UNAVAILABLE', busy ? 'DATABASE_BUSY' : 'DATABASE_AWAY',
-        `The database ${busy ? 'cannot serve this now' : 'is not reachable'}. Try again; a submit with the same ids is harmless.`,
+        `The database ${busy ? whyBusy(cause) : 'is not reachable'}. Try again; a submit with the same ids is harmless.`,
         { retryAfterMs: DATABASE_RETRY_MS, cause: error });
     }
   }
   return undefined;
+}
+
+function whyBusy(error: Error): string {
+  if (isLocked(error)) {
+    return 'cannot serve this now: somebody else\'s transaction has locked it';
+  }
+  switch (sqlState(error)) {
+    case '53300': return 'cannot serve this now: it has no connection left';
+    case '57014': return 'cannot serve this now: it is too slow';
+    default: return 'cannot serve this now';
+  }
 }
 
 function isDatabaseAway(error: Error): boolean {

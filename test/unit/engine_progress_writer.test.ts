@@ -46,3 +46,14 @@ test('a stream without a pause is written five times a second, also while a writ
   t.is(written, writes.length);
   t.false(writer.busy);
 });
+
+test('what waits is bounded, by what it weighs; the newest word of a job takes the place of the one before', async (t) => {
+  const writer = new ProgressWriter({ clock, store: { saveProgress: () => Promise.resolve() } as unknown as Store, written: () => {} });
+  const large = (jobId: string) => ({ ...row(jobId, 1), checkpoint: new Uint8Array(65_536) });
+  for (let count = 0; count < 600; count += 1) writer.add(large('a'));
+  t.false(writer.isFull);
+  for (let count = 0; count < 600; count += 1) writer.add(large(`job ${count}`));
+  t.true(writer.isFull);
+  await writer.flush();
+  t.false(writer.isFull);
+});

@@ -125,6 +125,28 @@ test('what could not be said is not said again: look everywhere, once the line i
   t.is(sent.length, 1, 'nothing is lost any more');
 });
 
+test('while the line is slow, what is to be said gathers; too many cancels become a look everywhere', async (t) => {
+  const { sent, made, line } = wakeups();
+  const send = line.send;
+  let answer = () => {};
+  line.send = (payload: string) => new Promise((resolve) => {
+    answer = () => resolve(send(payload));
+  });
+  made.ready([level(1, 50n)]);
+  await pass(0);
+  for (let count = 0; count < 20; count += 1) {
+    made.ready([level(2, 80n)]);
+    made.cancelled(cancelled(1_000));
+    await pass(250);
+  }
+  t.is(sent.length, 0);
+  line.send = send;
+  answer();
+  await pass(0);
+  t.deepEqual(sent.map(({ hint }) => hint.all), [undefined, true, ...sent.slice(2).map(() => undefined)]);
+  t.is(sent.flatMap(({ hint }) => hint.cancelled ?? []).length, 10_000);
+});
+
 test('on a line that reaches nobody nothing is said; others that stay are told of in the log, once', async (t) => {
   const { sent, made, log } = wakeups({ reachesOthers: false });
   made.greet();
