@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { SkipleaseError } from './errors.ts';
 import { exposureProblems } from './exposure.ts';
 import type { Exposure } from './exposure.ts';
-import { RETENTION } from './limits.ts';
+import { RETENTION, SUBMIT_WAITING_JOBS_MAX } from './limits.ts';
 
 /** A place to listen on. Port 0: any free one. */
 export interface ListenAddress {
@@ -57,6 +57,10 @@ export interface Settings {
   readonly payloadBytesMax: number;
   readonly resultBytesMax: number;
   readonly receiveBytesMax: number;
+  /** Of each client, on this coordinator. */
+  readonly clientWaitingJobsMax: number;
+  /** 0: no limit. */
+  readonly clientJobsPerSecond: number;
   readonly drainDeadlineMs: number;
   readonly retentionDays: number;
   readonly failedRetentionDays: number;
@@ -116,6 +120,10 @@ const SETTINGS = {
   resultBytesMax: whole('SKIPLEASE_RESULT_BYTES_MAX', 262_144, 1_024, 67_108_864, 'bytes', 'The largest result of one job.'),
   receiveBytesMax: whole('SKIPLEASE_RECEIVE_BYTES_MAX', 4_194_304, 65_536, 134_217_728, 'bytes',
     'The largest gRPC message that is accepted; must have room for a payload and 64 KiB beside it.'),
+  clientWaitingJobsMax: whole('SKIPLEASE_CLIENT_WAITING_JOBS_MAX', SUBMIT_WAITING_JOBS_MAX / 2, 1, SUBMIT_WAITING_JOBS_MAX, 'jobs',
+    'Jobs of one client that may wait for their commit on this coordinator, of 100,000 in all. A client is who it has proved to be, else its host.'),
+  clientJobsPerSecond: whole('SKIPLEASE_CLIENT_JOBS_PER_SECOND', 0, 0, 1_000_000, 'jobs/s',
+    'How many jobs one client may submit to this coordinator, a second\'s worth at once. 0: no limit.'),
   drainDeadlineMs: whole('SKIPLEASE_DRAIN_DEADLINE_MS', 10_000, 0, 600_000, 'ms',
     'How long a stopping coordinator gives workers to move to another one.'),
   retentionDays: whole('SKIPLEASE_RETENTION_DAYS', RETENTION.days, 1, 3_650, 'days',

@@ -116,6 +116,7 @@ function startEngine(
       tickMs: settings.tickMs,
       drainDeadlineMs: settings.drainDeadlineMs,
       address: settings.advertisedAddress ?? address,
+      clientLimits: { waitingJobsMax: settings.clientWaitingJobsMax, jobsPerSecond: settings.clientJobsPerSecond },
       cancelJobs: (ids, reason, committed) => cancelJobs(pool, ids, reason, committed),
       readJob: (job) => tickedJob(job, settings.payloadBytesMax),
       openLine: lineOf(settings, { url: databaseUrl, id: await databaseId(pool) }, log),

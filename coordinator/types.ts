@@ -17,6 +17,7 @@ export type Overlap = (typeof Overlap)[keyof typeof Overlap];
 /** Numbers of skiplease.v1.ConditionKind. */
 export const ConditionKind = {
   PAUSED: 1, NO_WORKER: 2, OLD_SNAPSHOT: 3, VACUUM_OFF: 4, VACUUM_BEHIND: 5, WRONG_PLAN: 6, SLOW_COMMITS: 7, LIMITED: 8, RATE_LIMITED: 9, BLOCKED: 10,
+  FULL: 11,
 } as const;
 export type ConditionKind = (typeof ConditionKind)[keyof typeof ConditionKind];
 
@@ -101,6 +102,8 @@ export interface QueueSettings {
   limited: boolean;
   /** Jobs of it with a limit key may wait for tokens. */
   keyRate: boolean;
+  /** While so many jobs wait in it, submits are turned away; null: never. */
+  waitingMax: number | null;
 }
 
 /** How long final jobs are kept, from their end on: whole days, 1 at least. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { LEASE_JOBS_MAX } from '../limits.ts';
+import { HELD_JOBS_MAX, LEASE_JOBS_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { ClaimedSlot, ClaimQueue, ClaimResult, ClaimSlot } from '../store/claim.ts';
 import type { Store } from '../store/store.ts';
@@ -57,6 +57,7 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #ambiguous: () => void;
   readonly #keyedStarts: () => void;
+  readonly #heldJobs: () => number;
   readonly #full: FullQueues;
   readonly #meanBytes = new Map<number, number>();
   /** Queues that gave all that was asked of them, and how many jobs to ask of them next: more than their even share. */
@@ -74,6 +75,8 @@ export class Dispatcher {
     metrics: Metrics; clock: Clock; ambiguous: () => void;
     /** Jobs started whose key has a rate: its gate is to hear of it. */
     keyedStarts: () => void;
+    /** Of all sessions here. */
+    heldJobs: () => number;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#store = deps.store;
@@ -85,6 +88,7 @@ export class Dispatcher {
     this.#clock = deps.clock;
     this.#ambiguous = deps.ambiguous;
     this.#keyedStarts = deps.keyedStarts;
+    this.#heldJobs = deps.heldJobs;
     this.#full = new FullQueues({ clock: deps.clock, room: () => this.wake() });
   }
 
@@ -125,7 +129,7 @@ export class Dispatcher {
   async #claim(): Promise<void> {
     const started = this.#clock.nowMs();
     const lookedBack = started >= this.#lookBackMs && this.#levels.lookBack(started);
-    const wants = this.#gather(await this.#openQueues());
+    const wants = this.#heldJobs() < HELD_JOBS_MAX ? this.#gather(await this.#openQueues()) : [];
     const limited = wants.filter(({ queue }) => queue.limited);
     if (wants.length > limited.length) {
       await this.#claimOf(wants.filter(({ queue }) => !queue.limited), (of) => this.#store.claim(this.#coordinatorId, of));

@@ -24,11 +24,12 @@ export interface Engine {
   readonly coordinatorId: string;
   /**
    * Commits the jobs in one transaction (grouped with other submits) and wakes whoever can take them.
-   * Rejects with ALREADY_EXISTS (an id of another queue or type), RESOURCE_EXHAUSTED (too much waits) or UNAVAILABLE.
+   * Rejects with ALREADY_EXISTS (an id of another queue or type), RESOURCE_EXHAUSTED (too much waits, too much comes of this
+   * client, or a queue is full) or UNAVAILABLE. Clients share each commit evenly.
    */
-  submit(jobs: NewJob[]): Promise<SubmitAnswer>;
-  /** False while as many jobs wait for their commit as the next one takes: more would only fill the memory. */
-  readonly wantsSubmits: boolean;
+  submit(jobs: NewJob[], client?: string): Promise<SubmitAnswer>;
+  /** False while as many jobs of this client wait for their commit as its part of the next one takes: more would only fill the memory. */
+  wantsSubmits(client: string): boolean;
   /** Milliseconds of the database's clock, by a measured offset. */
   nowMs(): number;
   /** What slows every queue down, as far as this coordinator sees. */

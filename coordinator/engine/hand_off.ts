@@ -12,7 +12,7 @@ import { newSecret } from './token.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
 import { jobBytes } from '../job_bytes.ts';
-import { LEASE_JOBS_MAX } from '../limits.ts';
+import { HELD_JOBS_MAX, LEASE_JOBS_MAX } from '../limits.ts';
 
 interface PlannedSlot extends HandOffSlot {
   session: Session;
@@ -43,12 +43,15 @@ export class HandOff {
   readonly #metrics: Metrics;
   readonly #clock: Clock;
   readonly #ambiguous: () => void;
+  readonly #heldJobs: () => number;
   /** Until the first scan nobody knows what waits. */
   enabled = false;
 
   constructor(deps: {
     coordinatorId: string; store: Store; queues: QueueCache; levels: Levels; subscribers: Subscribers; delivery: Delivery;
     metrics: Metrics; clock: Clock; ambiguous: () => void;
+    /** Of all sessions here. */
+    heldJobs: () => number;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#store = deps.store;
@@ -59,11 +62,12 @@ export class HandOff {
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#ambiguous = deps.ambiguous;
+    this.#heldJobs = deps.heldJobs;
   }
 
   /** Cuts leases out of a flush, and reserves room for them; undefined: nobody waits for any of it. */
   plan(rows: SubmitRow[]): HandOffPlan | undefined {
-    if (!this.enabled) {
+    if (!this.enabled || this.#heldJobs() >= HELD_JOBS_MAX) {
       return undefined;
     }
     const { byQueue, scheduled } = grouped(rows);

@@ -8,6 +8,7 @@ export class QueueCache {
   readonly #byName = new Map<string, QueueSettings>();
   readonly #byId = new Map<number, QueueSettings>();
   readonly #keyRates = new Set<number>();
+  readonly #ceilings = new Set<number>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -108,13 +109,23 @@ export class QueueCache {
     return this.#keyRates.size > 0;
   }
 
+  /** Queues that turn submits away while too many jobs wait. */
+  get ceilings(): ReadonlySet<number> {
+    return this.#ceilings;
+  }
+
   #remember(queue: QueueSettings): void {
-    if (queue.keyRate) {
-      this.#keyRates.add(queue.id);
-    } else {
-      this.#keyRates.delete(queue.id);
-    }
+    keep(this.#keyRates, queue.id, queue.keyRate);
+    keep(this.#ceilings, queue.id, queue.waitingMax !== null);
     this.#byName.set(queue.name, queue);
     this.#byId.set(queue.id, queue);
+  }
+}
+
+function keep(set: Set<number>, id: number, on: boolean): void {
+  if (on) {
+    set.add(id);
+  } else {
+    set.delete(id);
   }
 }

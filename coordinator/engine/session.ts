@@ -36,6 +36,8 @@ export class Session {
   readonly identity: string;
   /** Cap by queue name; 0: none of its own. */
   readonly queues: Map<string, number>;
+  /** Queues and tokens that its hello named: what it takes up here. */
+  readonly named: number;
   /** No lease message may be larger: bytes. */
   readonly leaseBytesMax: number;
   readonly leases = new Map<bigint, HeldLease>();
@@ -63,7 +65,7 @@ export class Session {
   readonly #heldByQueue = new Map<number, number>();
 
   constructor(fields: {
-    id: string; workerId: string; instanceId: string; identity: string; queues: Map<string, number>; window: WindowSize;
+    id: string; workerId: string; instanceId: string; identity: string; queues: Map<string, number>; named?: number; window: WindowSize;
     leaseBytesMax: number; port: SessionPort; nowMs: number;
   }) {
     this.id = fields.id;
@@ -71,6 +73,7 @@ export class Session {
     this.instanceId = fields.instanceId;
     this.identity = fields.identity;
     this.queues = fields.queues;
+    this.named = fields.named ?? fields.queues.size;
     this.window = fields.window;
     this.leaseBytesMax = fields.leaseBytesMax;
     this.port = fields.port;

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Clock } from '../clock.ts';
 import { SkipleaseError } from '../errors.ts';
+import { SESSION_NAMES_MAX, SESSIONS_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { ResumedLease, SessionRow } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
@@ -63,6 +64,10 @@ export class Sessions {
   readonly #named = new Map<string, bigint[]>();
   readonly #hellos: Batcher<PendingHello>;
   readonly #byes: Batcher<string>;
+  /** Hellos that are not answered yet. */
+  #greeting = 0;
+  /** Queues and tokens that the hellos of all sessions here have named, and of those that are not answered yet. */
+  #names = 0;
 
   constructor(deps: {
     coordinatorId: string; store: Store; mender: Mender; subscribers: Subscribers; clock: Clock; metrics: Metrics;
@@ -101,8 +106,17 @@ export class Sessions {
       sdk: hello.sdk,
       sdkVersion: hello.sdkVersion,
     };
-    return new Promise((resolve, reject) => {
+    const names = hello.queues.size + hello.heldTokens.length;
+    if (this.#byId.size + this.#greeting >= SESSIONS_MAX || this.#names + names > SESSION_NAMES_MAX) {
+      return Promise.reject(tooManyError());
+    }
+    this.#greeting += 1;
+    this.#names += names;
+    return new Promise<Welcomed>((resolve, reject) => {
       this.#hellos.add({ hello, row, port, resolve, reject });
+    }).finally(() => {
+      this.#greeting -= 1;
+      this.#names -= names;
     });
   }
 
@@ -137,6 +151,15 @@ export class Sessions {
   silent(ttlMs: number): Session[] {
     const nowMs = this.#clock.nowMs();
     return [...this.#byId.values()].filter((session) => !session.unread && nowMs - session.heardMs > ttlMs);
+  }
+
+  /** Jobs that they hold, all together. */
+  get heldJobs(): number {
+    let jobs = 0;
+    for (const session of this.#byId.values()) {
+      jobs += session.heldJobs;
+    }
+    return jobs;
   }
 
   /**
@@ -235,7 +258,7 @@ export class Sessions {
   #watch({ hello, row, port }: PendingHello): void {
     const session = this.#open(hello, row, port);
     session.port = undefined;
-    this.#byId.set(session.id, session);
+    this.#remember(session);
   }
 
   /** Moves the named leases to the new sessions: the tokens are the proof. */
@@ -288,7 +311,7 @@ export class Sessions {
       }
     }
     this.#named.delete(session.id);
-    this.#byId.set(session.id, session);
+    this.#remember(session);
     this.#byInstance.set(instanceKey(session), session);
     this.#subscribers.add(session);
     resolve({ session, resumed: leases, lostTokens });
@@ -301,6 +324,7 @@ export class Sessions {
       instanceId: row.instanceId,
       identity: row.identity,
       queues: hello.queues,
+      named: hello.queues.size + hello.heldTokens.length,
       window: hello.window,
       leaseBytesMax: hello.leaseBytesMax,
       port,
@@ -325,8 +349,15 @@ export class Sessions {
     }
   }
 
+  #remember(session: Session): void {
+    this.#byId.set(session.id, session);
+    this.#names += session.named;
+  }
+
   #forget(session: Session): void {
-    this.#byId.delete(session.id);
+    if (this.#byId.delete(session.id)) {
+      this.#names -= session.named;
+    }
     if (this.#byInstance.get(instanceKey(session)) === session) {
       this.#byInstance.delete(instanceKey(session));
     }
@@ -341,6 +372,12 @@ function instanceKey({ identity, instanceId }: { identity: string; instanceId: s
 
 function replacedError(): SkipleaseError {
   return new SkipleaseError('ABORTED', 'SESSION_REPLACED', 'Another stream of the same instance_id took over.');
+}
+
+function tooManyError(): SkipleaseError {
+  return new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_WORKERS',
+    `This coordinator has as many workers as it takes (${SESSIONS_MAX}, with ${SESSION_NAMES_MAX} queues and tokens in all). Connect to another one.`,
+    { retryAfterMs: STOPPING_RETRY_MS });
 }
 
 /** What a worker is told that comes, or stays, while its coordinator stops. */

@@ -8,6 +8,7 @@ import type { Level } from '../store/levels.ts';
 import type { CancelCommit } from '../store/cancel_jobs.ts';
 import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
+import type { ClientLimits } from './admission.ts';
 import { Alarm, type AlarmRound } from './alarm.ts';
 import { BatchFolder } from './batch_folder.ts';
 import { Cancels } from './cancels.ts';
@@ -52,6 +53,7 @@ export interface EngineOptions {
   /** How others reach this coordinator. */
   address: string;
   drainDeadlineMs: number;
+  clientLimits: ClientLimits;
   cancelJobs: CancelJobs;
   /** Reads and checks what a schedule submits. */
   readJob(job: TickedJob): NewJob;
@@ -111,13 +113,14 @@ export class RunningEngine implements Engine {
     };
     const ended = (jobs: readonly { jobId: string }[]) => this.#dependents.ended(jobs);
     const roomIn = (queueId: number) => this.#roomIn(queueId);
+    const heldJobs = () => this.sessions.heldJobs;
     this.#mender = new Mender({
       store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned), ended, roomIn,
     });
     const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock, moved });
-    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous });
+    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous, heldJobs });
     this.#submitter = new Submitter({
-      store, queues: this.queues, handOff, metrics, clock, submitted: (submitted) => this.#submitted(submitted),
+      store, queues: this.queues, handOff, metrics, clock, clientLimits: options.clientLimits, submitted: (submitted) => this.#submitted(submitted),
       specialSubmitted: () => this.#gatesMoved(), replaced: ({ replaced, wake }) => {
         this.setGoing(wake);
         ended([...replaced.values()].map((jobId) => ({ jobId })));
@@ -125,7 +128,7 @@ export class RunningEngine implements Engine {
     });
     this.#dispatcher = new Dispatcher({
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
-      keyedStarts: () => this.#gatekeeper.soon(),
+      keyedStarts: () => this.#gatekeeper.soon(), heldJobs,
     });
     this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics });
     this.#cancels = new Cancels({ coordinatorId, store, sessions: this.sessions, roomMade });
@@ -195,7 +198,7 @@ export class RunningEngine implements Engine {
     metrics.readGaugesFrom({
       sessions: () => this.sessions.size,
       windowJobs: () => [...this.sessions.all()].reduce((sum, session) => sum + session.window.jobs, 0),
-      heldJobs: () => [...this.sessions.all()].reduce((sum, session) => sum + session.heldJobs, 0),
+      heldJobs,
       queues: () => this.queueDepths(),
     });
   }
@@ -216,12 +219,12 @@ export class RunningEngine implements Engine {
     this.#dependents.start();
   }
 
-  submit(jobs: NewJob[]): Promise<SubmitAnswer> {
-    return this.#submitter.submit(jobs);
+  submit(jobs: NewJob[], client = ''): Promise<SubmitAnswer> {
+    return this.#submitter.submit(jobs, client);
   }
 
-  get wantsSubmits(): boolean {
-    return this.#submitter.wantsMore;
+  wantsSubmits(client: string): boolean {
+    return this.#submitter.wantsMore(client);
   }
 
   nowMs(): number {
@@ -284,7 +287,7 @@ export class RunningEngine implements Engine {
     this.#dispatcher.wake();
   }
 
-  /** Reports wait for their commit beyond what this coordinator wants to hold: streams stop reading. */
+  /** Outcomes that wait for their commit. */
   get waitingOutcomes(): number {
     return this.settler.waitingOutcomes;
   }

@@ -1,31 +1,15 @@
 import type { Clock } from '../clock.ts';
 import { SkipleaseError } from '../errors.ts';
-import { SUBMIT_WAITING_BYTES_MAX, SUBMIT_WAITING_JOBS_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Level } from '../store/levels.ts';
 import type { Store } from '../store/store.ts';
 import type { SubmitEffects, SubmitRow } from '../store/submit.ts';
-import { Batcher } from './batcher.ts';
+import type { ClientLimits } from './admission.ts';
 import type { SubmitAnswer } from './engine.ts';
 import type { HandOff, HandOffPlan } from './hand_off.ts';
 import type { QueueCache } from './queue_cache.ts';
+import { SubmitLines, type Caller } from './submit_lines.ts';
 import type { NewJob } from '../types.ts';
-
-/** Jobs that one flush commits together. */
-const FLUSH_JOBS_MAX = 5_000;
-/** Likewise of those with options: more work for each, and rows of others that they lock. */
-const FLUSH_SPECIAL_JOBS_MAX = 1_000;
-/** So many jobs that are waited for are as much work as a job. */
-const AWAITED_AS_ONE_JOB = 5;
-/** What a client that was turned away waits before it tries again: milliseconds. */
-const RETRY_AFTER_MS = 250;
-
-interface Caller {
-  rows: SubmitRow[];
-  bytes: number;
-  resolve(answer: SubmitAnswer): void;
-  reject(error: unknown): void;
-}
 
 /** What a commit left behind for those who wait for work. */
 export interface Submitted {
@@ -41,92 +25,44 @@ export interface Submitted {
 /** Commits submits that arrive together in one statement, straight into the leases of workers that wait where it can. */
 export class Submitter {
   readonly #store: Store;
-  readonly #queues: QueueCache;
   readonly #handOff: HandOff;
   readonly #metrics: Metrics;
-  readonly #clock: Clock;
   readonly #submitted: (submitted: Submitted) => void;
   readonly #specialSubmitted: () => void;
   readonly #replaced: (effects: SubmitEffects) => void;
-  readonly #batcher: Batcher<Caller>;
-  /** Callers of whose jobs some have options. */
-  readonly #special: Batcher<Caller>;
-  #waitingBytes = 0;
-  /** Submits that wait for their queues to be looked up, and the last of them. */
-  #lookups = 0;
-  #lastLookup: Promise<unknown> = Promise.resolve();
+  readonly #lines: SubmitLines;
 
   constructor(deps: {
-    store: Store; queues: QueueCache; handOff: HandOff; metrics: Metrics; clock: Clock; submitted: (submitted: Submitted) => void;
+    store: Store; queues: QueueCache; handOff: HandOff; metrics: Metrics; clock: Clock; clientLimits: ClientLimits; submitted: (submitted: Submitted) => void;
     /** Jobs with options were committed: some may wait for a gate. */
     specialSubmitted: () => void;
     /** Waiting jobs were cancelled for new ones. */
     replaced: (effects: SubmitEffects) => void;
   }) {
     this.#store = deps.store;
-    this.#queues = deps.queues;
     this.#handOff = deps.handOff;
     this.#metrics = deps.metrics;
-    this.#clock = deps.clock;
     this.#submitted = deps.submitted;
     this.#specialSubmitted = deps.specialSubmitted;
     this.#replaced = deps.replaced;
-    this.#batcher = new Batcher((callers) => this.#flush(callers), FLUSH_JOBS_MAX, (caller) => caller.rows.length);
-    this.#special = new Batcher((callers) => this.#flushSpecial(callers), FLUSH_SPECIAL_JOBS_MAX, specialWeight);
+    this.#lines = new SubmitLines({ ...deps, flush: (callers) => this.#flush(callers), flushSpecial: (callers) => this.#flushSpecial(callers) });
   }
 
-  /** The next flush is not full yet. */
-  get wantsMore(): boolean {
-    return this.#batcher.waitingWeight < FLUSH_JOBS_MAX && this.#special.waitingWeight < FLUSH_JOBS_MAX;
+  /** Its part of the next flush is not full yet. */
+  wantsMore(client: string): boolean {
+    return this.#lines.wantsMore(client);
   }
 
-  async submit(jobs: NewJob[]): Promise<SubmitAnswer> {
-    const bytes = jobs.reduce((sum, job) => sum + job.payload.length, 0);
-    if (this.#batcher.waitingWeight + this.#special.waitingWeight > SUBMIT_WAITING_JOBS_MAX || this.#waitingBytes > SUBMIT_WAITING_BYTES_MAX) {
-      throw new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_SUBMITS_WAITING',
-        'More submits wait for their commit than this coordinator holds. Send it again a little later.', { retryAfterMs: RETRY_AFTER_MS });
-    }
-    this.#waitingBytes += bytes;
-    const known = this.#lookups === 0 ? this.#queues.knownRows(jobs) : undefined;
-    return new Promise((resolve, reject) => {
-      const special = jobs.some(({ options }) => options !== null);
-      const add = (rows: SubmitRow[]) => (special ? this.#addSpecial({ rows, bytes, resolve, reject }) : this.#batcher.add({ rows, bytes, resolve, reject }));
-      if (known !== undefined) {
-        add(known);
-      } else {
-        this.#lookUp(jobs, add).catch((error: Error) => {
-          this.#waitingBytes -= bytes;
-          reject(error);
-        });
-      }
-    });
-  }
-
-  /** In the order of the calls: who must look up a queue holds up those who come after, or a stream's chunks would overtake each other. */
-  async #lookUp(jobs: NewJob[], add: (rows: SubmitRow[]) => void): Promise<void> {
-    this.#lookups += 1;
-    const rows = this.#lastLookup.then(() => this.#queues.rows(jobs));
-    this.#lastLookup = rows.catch(() => {});
-    try {
-      add(await rows);
-    } finally {
-      this.#lookups -= 1;
-    }
-  }
-
-  /** After the plain ones that came before: jobs may wait for those. */
-  #addSpecial(caller: Caller): void {
-    void this.#batcher.idle().then(() => this.#special.add(caller));
+  submit(jobs: NewJob[], client: string): Promise<SubmitAnswer> {
+    return this.#lines.submit(jobs, client);
   }
 
   /** Resolves when every submit so far is answered. */
-  async idle(): Promise<void> {
-    await this.#batcher.idle();
-    await this.#special.idle();
+  idle(): Promise<void> {
+    return this.#lines.idle();
   }
 
   async #flushSpecial(callers: Caller[]): Promise<void> {
-    const started = this.#clock.nowMs();
     const { counted, others } = Object.groupBy(callers, ({ rows }) => (rows.every(({ job }) => this.#store.isOnlyCounted(job)) ? 'counted' : 'others'));
     if (counted !== undefined) {
       await this.#commitEach(counted, (byCaller) => this.#store.submitBatched(byCaller));
@@ -135,14 +71,9 @@ export class Submitter {
       await this.#commitEach(others, (byCaller) => this.#store.submitSpecial(byCaller));
       this.#specialSubmitted();
     }
-    callers.forEach((caller) => {
-      this.#waitingBytes -= caller.bytes;
-    });
-    this.#metrics.submit((this.#clock.nowMs() - started) / 1000, callers.reduce((sum, { rows }) => sum + rows.length, 0));
   }
 
   async #flush(callers: Caller[]): Promise<void> {
-    const started = this.#clock.nowMs();
     const rows = callers.length === 1 ? callers[0]!.rows : callers.flatMap((caller) => caller.rows);
     const plan = this.#handOff.plan(rows);
     try {
@@ -160,11 +91,6 @@ export class Submitter {
       } else {
         await this.#commitEach(callers, (byCaller) => this.#store.submitEach(byCaller));
       }
-    } finally {
-      callers.forEach((caller) => {
-        this.#waitingBytes -= caller.bytes;
-      });
-      this.#metrics.submit((this.#clock.nowMs() - started) / 1000, rows.length);
     }
   }
 
@@ -263,12 +189,6 @@ export class Submitter {
       }
     }
   }
-}
-
-/** In jobs: one that waits for many takes as long as several. */
-function specialWeight({ rows }: Caller): number {
-  const awaited = rows.reduce((sum, { job }) => sum + (job.options?.after?.length ?? 0), 0);
-  return rows.length + Math.ceil(awaited / AWAITED_AS_ONE_JOB);
 }
 
 function refused(error: Error): SkipleaseError {

@@ -76,6 +76,8 @@ export function createMetrics() {
   const dropped = counter('dropped_partitions_total', [], 'Old partitions dropped by this coordinator, with the jobs in them.');
   const carriedOver = counter('carried_over_jobs_total', [],
     'Old jobs that stayed when partitions were dropped: not final, or ended too recently.');
+  const refusedSubmits = counter('refused_submits_total', ['reason'],
+    'Submits that were turned away because there was too much: QUEUE_FULL, CLIENT_TOO_FAST, CLIENT_SUBMITS_WAITING, TOO_MANY_SUBMITS_WAITING, SUBMIT_WAITED_TOO_LONG, TOO_MANY_QUEUES.');
   const errors = counter('errors_total', ['reason'], 'Unexpected failures, by the reason of the error.');
 
   /** A series that appears with its first failures shows no rise, so nobody would be alerted. */
@@ -148,6 +150,8 @@ export function createMetrics() {
     receipts: (status: ReceiptStatusName, count: number) => receipts.add(count, status),
     statements: (statement: string, count = 1) => statements.add(count, statement),
     commits: (statement: string, count = 1) => commits.add(count, statement),
+    /** `reason` as its error says it. */
+    refusedSubmits: (reason: string, count: number) => refusedSubmits.add(count, reason),
     /** `reason` is one of the code's own constants, never text from outside. */
     error: (reason: string) => errors.add(1, reason),
 

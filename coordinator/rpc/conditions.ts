@@ -5,7 +5,7 @@ import type { QueueRow } from '../store/queues.ts';
 import { ConditionKind } from '../types.ts';
 
 /** What stands in a queue's way: its own conditions first, then those of the database that all queues share. */
-export function conditionsOf(queue: Pick<QueueRow, 'paused' | 'limit'>, depth: QueueDepthRow, shared: readonly Condition[]): ConditionMessage[] {
+export function conditionsOf(queue: Pick<QueueRow, 'paused' | 'limit' | 'waitingMax'>, depth: QueueDepthRow, shared: readonly Condition[]): ConditionMessage[] {
   const own: ConditionMessage[] = [];
   const add = (kind: ConditionKind, message: string | undefined) => {
     if (message !== undefined) {
@@ -18,6 +18,9 @@ export function conditionsOf(queue: Pick<QueueRow, 'paused' | 'limit'>, depth: Q
   add(ConditionKind.LIMITED, limited(queue, depth));
   add(ConditionKind.RATE_LIMITED, rateLimited(queue, depth));
   add(ConditionKind.BLOCKED, blocked(depth));
+  add(ConditionKind.FULL, queue.waitingMax !== null && depth.ready + depth.blocked >= queue.waitingMax
+    ? `${depth.ready + depth.blocked} jobs wait, and the queue takes ${queue.waitingMax}: submits are turned away. More workers, or UpdateQueue (waiting_max), make room.`
+    : undefined);
   return [...own, ...shared.map(({ kind, message, sinceMs }) => ({ kind, message, since: new Date(sinceMs) }))];
 }
 

@@ -50,15 +50,15 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
   const { engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch, noSuchJob } = dependencies;
   const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax, retentionDays: retention.days });
   return {
-    submitJob: calls.handler(async ({ job }) => {
+    submitJob: calls.handler(async ({ job }, _stopped, _access, client) => {
       const checked = checkJob(job, rules(), 'job');
-      const { jobIds, existingJobIds } = submittedIds([checked], await engine.submit([checked]));
+      const { jobIds, existingJobIds } = submittedIds([checked], await engine.submit([checked], client));
       return { jobId: jobIds[0]!, existing: existingJobIds.length > 0 };
     }),
 
-    submitJobs: calls.handler(async ({ jobs }) => {
+    submitJobs: calls.handler(async ({ jobs }, _stopped, _access, client) => {
       const checked = checkJobs(jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
-      return submittedIds(checked, await engine.submit(checked));
+      return submittedIds(checked, await engine.submit(checked, client));
     }),
 
     streamSubmitJobs: streamSubmit({ engine, rules, statuses }),

@@ -23,6 +23,7 @@ export function queueMessage(row: QueueRow, depth: QueueDepthRow, shared: readon
       limit: limitMessage(row.limit),
       keyLimit: limitMessage(row.keyLimit),
       serialRetry: row.serialRetry as SerialRetry,
+      waitingMax: row.waitingMax ?? undefined,
     },
     depth: {
       ready: depth.ready,

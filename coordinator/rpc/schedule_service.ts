@@ -79,10 +79,10 @@ export function scheduleService({ engine, pool, payloadBytesMax, calls }: Schedu
 
     resumeSchedule: calls.ordinary(async ({ name }, _stopped, access) => changed(await found(name, access, 'operate', (checked) => resumeSchedule(pool, checked, nextTickMs)))),
 
-    triggerSchedule: calls.ordinary(async ({ name, jobId }, _stopped, access) => {
+    triggerSchedule: calls.ordinary(async ({ name, jobId }, _stopped, access, client) => {
       const id = checkNewJobId(jobId, engine.nowMs(), 'job_id');
       const schedule = await found(name, access, 'operate', (checked) => getSchedule(pool, checked));
-      const { standIns } = await engine.submit([triggeredJob(schedule.name, schedule.spec, id, rules())]);
+      const { standIns } = await engine.submit([triggeredJob(schedule.name, schedule.spec, id, rules())], client);
       return { jobId: standIns?.get(id) ?? id };
     }),
   };

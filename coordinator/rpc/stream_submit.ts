@@ -1,10 +1,11 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
 import type { StreamSubmitJobsRequest, StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { Engine } from '../engine/engine.ts';
+import { SkipleaseError } from '../errors.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { checkQueue } from './check_rule.ts';
 import { undecodable } from './decode_guard.ts';
-import { accessOf } from './identity.ts';
+import { accessOf, clientOf } from './identity.ts';
 import { readFlood } from './read_flood.ts';
 import type { StatusMapper } from './status.ts';
 import { submittedIds } from './submit_answer.ts';
@@ -14,6 +15,11 @@ import { write } from './writing.ts';
 
 /** Chunks of one stream that may wait for their commit. */
 const CHUNKS_MAX = 16;
+/** Of chunks that wait as bytes, in all streams: beyond, a stream is read no further while one of its own waits. */
+const CHUNKS_BYTES_MAX = 64 * 1024 * 1024;
+/** Open streams. */
+const STREAMS_MAX = 5_000;
+const RETRY_AFTER_MS = 1_000;
 
 export interface StreamSubmitDependencies {
   engine: Engine;
@@ -23,6 +29,12 @@ export interface StreamSubmitDependencies {
 
 type Call = ServerDuplexStream<Buffer, StreamSubmitJobsResponse>;
 
+/** What the open streams hold together. */
+interface Flood {
+  streams: number;
+  bytes: number;
+}
+
 /**
  * StreamSubmitJobs: chunks are submitted as they arrive, so that those of many streams share a commit, and answered in the
  * order of their arrival. With too many on the way the stream is not read; when its answers are not read, neither.
@@ -31,36 +43,58 @@ type Call = ServerDuplexStream<Buffer, StreamSubmitJobsResponse>;
  * are copied by each garbage collection, and cost more than all the rest of a submit.
  */
 export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidiStreamingCall<Buffer, StreamSubmitJobsResponse> {
-  return (call) => new SubmitStream(call, dependencies).open();
+  const flood: Flood = { streams: 0, bytes: 0 };
+  return (call) => new SubmitStream(call, flood, dependencies).open();
 }
 
 class SubmitStream {
   readonly #call: Call;
+  readonly #client: string;
+  readonly #flood: Flood;
   readonly #dependencies: StreamSubmitDependencies;
   readonly #chunks: Buffer[] = [];
   readonly #answers: Promise<StreamSubmitJobsResponse>[] = [];
   #ended = false;
   #answering = false;
+  #gone = false;
 
-  constructor(call: Call, dependencies: StreamSubmitDependencies) {
+  constructor(call: Call, flood: Flood, dependencies: StreamSubmitDependencies) {
     this.#call = call;
+    this.#client = clientOf(call);
+    this.#flood = flood;
     this.#dependencies = dependencies;
   }
 
   open(): void {
+    // A client that breaks off: what was accepted is committed all the same, and it may send it again with the same ids.
+    for (const event of ['cancelled', 'error', 'close'] as const) {
+      this.#call.on(event, () => this.#leave());
+    }
+    this.#flood.streams += 1;
+    if (this.#flood.streams > STREAMS_MAX) {
+      this.#fail(new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_STREAMS', `${STREAMS_MAX} streams submit here already.`, { retryAfterMs: RETRY_AFTER_MS }));
+      return;
+    }
     this.#call.on('data', (bytes: Buffer) => {
+      if (this.#gone) {
+        return;
+      }
       this.#chunks.push(bytes);
-      if (this.#chunks.length + this.#answers.length >= CHUNKS_MAX) {
+      this.#flood.bytes += bytes.length;
+      this.#goOn();
+      if (this.#isFull) {
         this.#call.pause();
       }
-      this.#goOn();
     });
     this.#call.on('end', () => {
       this.#ended = true;
       this.#goOn();
     });
-    // A client that breaks off: what was accepted is committed all the same, and it may send it again with the same ids.
-    this.#call.on('error', () => {});
+  }
+
+  get #isFull(): boolean {
+    const waiting = this.#chunks.length;
+    return waiting + this.#answers.length >= CHUNKS_MAX || (waiting > 0 && this.#flood.bytes > CHUNKS_BYTES_MAX);
   }
 
   #goOn(): void {
@@ -77,8 +111,10 @@ class SubmitStream {
 
   #submit(): void {
     const { engine } = this.#dependencies;
-    while (this.#chunks.length > 0 && (this.#answers.length === 0 || engine.wantsSubmits)) {
-      this.#answers.push(submitChunk(this.#dependencies, this.#call, decoded(this.#chunks.shift()!)));
+    while (this.#chunks.length > 0 && (this.#answers.length === 0 || engine.wantsSubmits(this.#client))) {
+      const bytes = this.#chunks.shift()!;
+      this.#flood.bytes -= bytes.length;
+      this.#answers.push(submitChunk(this.#dependencies, this.#call, this.#client, decoded(bytes)));
     }
   }
 
@@ -91,7 +127,9 @@ class SubmitStream {
       }
       void this.#answers.shift();
       this.#submit();
-      this.#call.resume();
+      if (!this.#isFull) {
+        this.#call.resume();
+      }
     }
     this.#answering = false;
     if (this.#ended) {
@@ -99,8 +137,16 @@ class SubmitStream {
     }
   }
 
+  #leave(): void {
+    if (!this.#gone) {
+      this.#gone = true;
+      this.#flood.streams -= 1;
+      this.#flood.bytes -= this.#chunks.splice(0).reduce((sum, { length }) => sum + length, 0);
+    }
+  }
+
   #fail(error: unknown): void {
-    this.#chunks.length = 0;
+    this.#leave();
     this.#call.emit('error', this.#dependencies.statuses.forCall(error, this.#call.getPath()));
   }
 }
@@ -115,14 +161,14 @@ function decoded(bytes: Buffer): StreamSubmitJobsRequest {
 
 /** Never rejects: a refused chunk is answered, and the stream goes on. */
 function submitChunk(
-  { engine, rules, statuses }: StreamSubmitDependencies, call: Call, { chunk, jobs }: StreamSubmitJobsRequest,
+  { engine, rules, statuses }: StreamSubmitDependencies, call: Call, client: string, { chunk, jobs }: StreamSubmitJobsRequest,
 ): Promise<StreamSubmitJobsResponse> {
   const refused = (error: unknown) => ({ chunk, jobIds: [], existingJobIds: [], error: statuses.asMessage(error, call.getPath()) });
   try {
     checkQueues(call, jobs);
     const checked = checkJobs(jobs, rules(), { min: 1, max: SUBMIT_JOBS_MAX });
     const chosenByClient = jobs.every(({ id }) => id !== '');
-    return engine.submit(checked).then((answer) => {
+    return engine.submit(checked, client).then((answer) => {
       const got = chosenByClient && answer.standIns === undefined ? { jobIds: [], existingJobIds: answer.existingIds } : submittedIds(checked, answer);
       return { chunk, ...got, error: undefined };
     }, refused);

@@ -19,6 +19,8 @@ const queueRow = z.object({
   keyLimit: z.custom<Limit>().nullable(),
   /** A number of SerialRetry. */
   serialRetry: z.number(),
+  /** null: none. */
+  waitingMax: z.number().nullable(),
 });
 export type QueueRow = z.infer<typeof queueRow>;
 
@@ -27,7 +29,8 @@ export type QueueChange = Partial<Omit<QueueRow, 'id' | 'name'>>;
 
 const COLUMNS = sql.fragment`id, name, paused, lease_jobs_max as "leaseJobsMax", max_attempts as "maxAttempts",
   backoff_initial_ms as "backoffInitialMs", backoff_factor as "backoffFactor", backoff_max_ms as "backoffMaxMs",
-  backoff_jitter as "backoffJitter", "limit", key_limit as "keyLimit", serial_retry as "serialRetry"`;
+  backoff_jitter as "backoffJitter", "limit", key_limit as "keyLimit", serial_retry as "serialRetry",
+  waiting_max as "waitingMax"`;
 
 /** By name, those that come after `nameAfter`. */
 export async function listQueues(pool: Queryable, nameAfter: string, limit: number): Promise<QueueRow[]> {
@@ -64,6 +67,7 @@ export async function changeQueue(pool: Queryable, name: string, change: QueueCh
         backoff_jitter = coalesce(${change.backoffJitter ?? null}::float8, backoff_jitter),
         "limit" = case when ${change.limit !== undefined}::boolean then ${json(change.limit)}::jsonb else "limit" end,
         key_limit = case when ${change.keyLimit !== undefined}::boolean then ${json(change.keyLimit)}::jsonb else key_limit end,
+        waiting_max = case when ${change.waitingMax !== undefined}::boolean then ${change.waitingMax ?? null}::int else waiting_max end,
         serial_retry = coalesce(${change.serialRetry ?? null}::int, serial_retry),
         limits_changed_at = case when ${changesLimits(change)}::boolean then skiplease.now() else limits_changed_at end
      where name = ${name} returning *

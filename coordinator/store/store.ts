@@ -5,6 +5,7 @@ import { RETENTION } from '../limits.ts';
 import { CLAIM, CLAIM_PARAMETERS, claim, type ClaimQueue, type ClaimResult } from './claim.ts';
 import { claimLimited, type LimitedClaim } from './claim_limited.ts';
 import * as coordinators from './coordinators.ts';
+import { countWaiting } from './count_waiting.ts';
 import { resolveDependents, sweepDependencies, type Resolved, type Swept } from './dependents.ts';
 import { changedLimits, reviewLimits, sweepGates, type GateSweep } from './gates.ts';
 import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
@@ -271,6 +272,10 @@ export class Store {
   /** Within a transaction: by its own `run`. */
   queuesById(queueIds: number[], run: Run = (statement, values) => this.#rare.run(statement, values)): Promise<QueueSettings[]> {
     return queuesById(run, queueIds);
+  }
+
+  countWaiting(queueId: number, max: number): Promise<number> {
+    return countWaiting(this.#rare, queueId, max);
   }
 
   resolveDependents(onJobIds: string[], jobsMax: number): Promise<Resolved> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../coordinator/clock.ts';
+import type { ClientLimits } from '../../coordinator/engine/admission.ts';
 import type { Move } from '../../coordinator/engine/decide.ts';
 import type { CancelMessage, JobReceiptMessage, LeasedJobMessage, LeaseMessage, ReceiptStatus } from '../../coordinator/engine/messages.ts';
 import type { Session, SessionPort } from '../../coordinator/engine/session.ts';
@@ -7,6 +8,7 @@ import type { Welcomed } from '../../coordinator/engine/sessions.ts';
 import { RunningEngine } from '../../coordinator/engine/start.ts';
 import { parseToken } from '../../coordinator/engine/token.ts';
 import type { SkipleaseError } from '../../coordinator/errors.ts';
+import { SUBMIT_WAITING_JOBS_MAX } from '../../coordinator/limits.ts';
 import { createMetrics } from '../../coordinator/observe/metrics.ts';
 import { tickedJob } from '../../coordinator/rpc/check_schedule.ts';
 import { NotifyConnection } from '../../coordinator/store/notify.ts';
@@ -29,7 +31,7 @@ export interface TestEngine {
 }
 
 /** A coordinator without its gRPC side, on a real database. Times in milliseconds. */
-export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: number; tickMs?: number; lineUrl?: string; openLine?: OpenLine } = {}): Promise<TestEngine> {
+export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: number; tickMs?: number; lineUrl?: string; openLine?: OpenLine; clientLimits?: ClientLimits } = {}): Promise<TestEngine> {
   const leaseTtlMs = options.leaseTtlMs ?? 2_000;
   const log = keepLog();
   const statements: string[] = [];
@@ -40,6 +42,7 @@ export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: n
   });
   const engine = new RunningEngine({
     store, metrics: createMetrics(), leaseTtlMs, tickMs: options.tickMs ?? leaseTtlMs / 4, drainDeadlineMs: 0, address: '127.0.0.1:0',
+    clientLimits: options.clientLimits ?? { waitingJobsMax: SUBMIT_WAITING_JOBS_MAX, jobsPerSecond: 0 },
     cancelJobs: () => Promise.resolve(),
     readJob: (job) => tickedJob(job, 1 << 20),
     openLine: options.openLine ?? ((received, listening) => new NotifyConnection(options.lineUrl ?? databaseUrl, received, listening)),

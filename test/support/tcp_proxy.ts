@@ -38,8 +38,8 @@ export type Direction = 'to server' | 'to client' | 'both';
 /** Trickled bytes are passed on in steps of this. */
 const STEP_MS = 20;
 
-/** Starts a proxy on a free port in front of `host:port`. */
-export async function startTcpProxy(target: string): Promise<TcpProxy> {
+/** Starts a proxy on a free port in front of `host:port`, which sees its connections come from `localAddress`. */
+export async function startTcpProxy(target: string, { localAddress }: { localAddress?: string } = {}): Promise<TcpProxy> {
   let upstreamAddress = addressOf(target);
   const toServer: Treatment = { delayMs: 0, bytesPerSecond: Infinity, silent: false };
   const toClient: Treatment = { delayMs: 0, bytesPerSecond: Infinity, silent: false };
@@ -52,7 +52,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       client.resetAndDestroy();
       return;
     }
-    const upstream = createConnection({ ...upstreamAddress, allowHalfOpen: true });
+    const upstream = createConnection({ ...upstreamAddress, ...(localAddress && { localAddress }), allowHalfOpen: true });
     for (const one of [client, upstream]) {
       sockets.add(one);
       one.setNoDelay(true);

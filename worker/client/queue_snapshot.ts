@@ -23,6 +23,8 @@ export interface QueueSettings {
   keyLimit?: QueueLimit;
   /** What the next job of a serial key does while the one before it backs off. */
   serialRetry?: 'WAIT' | 'GO_AHEAD';
+  /** While so many jobs wait, submits to it are refused (RESOURCE_EXHAUSTED), and tried again by the client. 0 lifts it. */
+  waitingMax?: number;
 }
 
 /** Why a queue does not move, or moves slower than it could. */
@@ -62,23 +64,25 @@ export function queueFrom({ name, paused, settings, depth, conditions }: WireQue
   };
 }
 
-export function wireSettings({ leaseJobsMax, retryPolicy, limit, keyLimit, serialRetry }: QueueSettings): WireSettings {
+export function wireSettings({ leaseJobsMax, retryPolicy, limit, keyLimit, serialRetry, waitingMax }: QueueSettings): WireSettings {
   return {
     leaseJobsMax,
     retryPolicy: retryPolicy && wireRetryPolicy(retryPolicy),
     limit: limit && wireLimit(limit),
     keyLimit: keyLimit && wireLimit(keyLimit),
     serialRetry: serialRetry && SerialRetry[serialRetry],
+    waitingMax,
   };
 }
 
-function settingsFrom({ leaseJobsMax, retryPolicy, limit, keyLimit, serialRetry }: WireSettings): QueueSettings {
+function settingsFrom({ leaseJobsMax, retryPolicy, limit, keyLimit, serialRetry, waitingMax }: WireSettings): QueueSettings {
   return {
     ...(leaseJobsMax === undefined ? {} : { leaseJobsMax }),
     ...(retryPolicy === undefined ? {} : { retryPolicy: retryPolicyFrom(retryPolicy) }),
     ...(limit === undefined ? {} : { limit: limitFrom(limit) }),
     ...(keyLimit === undefined ? {} : { keyLimit: limitFrom(keyLimit) }),
     ...(serialRetry === undefined ? {} : { serialRetry: nameOf(SerialRetry, serialRetry) as NonNullable<QueueSettings['serialRetry']> }),
+    ...(waitingMax === undefined ? {} : { waitingMax }),
   };
 }
 

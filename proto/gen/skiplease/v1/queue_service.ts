@@ -50,6 +50,8 @@ export const ConditionKind = {
   RATE_LIMITED: 9,
   /** BLOCKED - Nothing is ready; jobs wait for others, for their serial key or for the limit of their key. */
   BLOCKED: 10,
+  /** FULL - As many jobs wait as the queue takes: submits are turned away. Told of a waiting_max of up to 50,000, where counting stops. */
+  FULL: 11,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -67,6 +69,7 @@ export namespace ConditionKind {
   export type LIMITED = typeof ConditionKind.LIMITED;
   export type RATE_LIMITED = typeof ConditionKind.RATE_LIMITED;
   export type BLOCKED = typeof ConditionKind.BLOCKED;
+  export type FULL = typeof ConditionKind.FULL;
   export type UNRECOGNIZED = typeof ConditionKind.UNRECOGNIZED;
 }
 
@@ -126,7 +129,15 @@ export interface QueueSettings {
     | undefined;
   /** Of the jobs that share a limit_key. An empty one lifts it. */
   keyLimit?: Limit | undefined;
-  serialRetry?: SerialRetry | undefined;
+  serialRetry?:
+    | SerialRetry
+    | undefined;
+  /**
+   * While so many jobs wait (READY and BLOCKED), submits to the queue are turned away with RESOURCE_EXHAUSTED (QUEUE_FULL) and
+   * a RetryInfo: 1 to 10,000,000. 0 lifts it. It is overshot by some 5,000 jobs for each coordinator, or one submit, at most. Jobs
+   * that are accepted already, and those that are re-driven, scheduled by a tick, follow another or are submitted in SQL, come in whatever waits.
+   */
+  waitingMax?: number | undefined;
 }
 
 /**
@@ -424,6 +435,7 @@ function createBaseQueueSettings(): QueueSettings {
     limit: undefined,
     keyLimit: undefined,
     serialRetry: undefined,
+    waitingMax: undefined,
   };
 }
 
@@ -443,6 +455,9 @@ export const QueueSettings: MessageFns<QueueSettings> = {
     }
     if (message.serialRetry !== undefined) {
       writer.uint32(40).int32(message.serialRetry);
+    }
+    if (message.waitingMax !== undefined) {
+      writer.uint32(48).int32(message.waitingMax);
     }
     return writer;
   },
@@ -500,6 +515,14 @@ export const QueueSettings: MessageFns<QueueSettings> = {
             message.serialRetry = reader.int32() as any;
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.waitingMax = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -526,6 +549,7 @@ export const QueueSettings: MessageFns<QueueSettings> = {
       ? Limit.fromPartial(object.keyLimit)
       : undefined;
     message.serialRetry = object.serialRetry ?? undefined;
+    message.waitingMax = object.waitingMax ?? undefined;
     return message;
   },
 };

@@ -31,6 +31,10 @@ class JobServiceStub:
     Errors of every service: a google.rpc.ErrorInfo (domain "skiplease", an UPPER_SNAKE_CASE reason) goes with each;
     INVALID_ARGUMENT names each bad field in google.rpc.BadRequest; UNAVAILABLE and RESOURCE_EXHAUSTED carry
     google.rpc.RetryInfo. A submit is answered only after its commit; when no answer came, send it again with the same ids.
+
+    Submits are turned away with RESOURCE_EXHAUSTED while there is too much: QUEUE_FULL (the queue's waiting_max), CLIENT_TOO_FAST and
+    CLIENT_SUBMITS_WAITING (limits of one client), TOO_MANY_SUBMITS_WAITING and SUBMIT_WAITED_TOO_LONG (of the coordinator). Nothing of
+    such a submit was created: send it again after the time that its RetryInfo says.
     """
 
     def __init__(self, channel):
@@ -87,6 +91,10 @@ class JobServiceServicer:
     Errors of every service: a google.rpc.ErrorInfo (domain "skiplease", an UPPER_SNAKE_CASE reason) goes with each;
     INVALID_ARGUMENT names each bad field in google.rpc.BadRequest; UNAVAILABLE and RESOURCE_EXHAUSTED carry
     google.rpc.RetryInfo. A submit is answered only after its commit; when no answer came, send it again with the same ids.
+
+    Submits are turned away with RESOURCE_EXHAUSTED while there is too much: QUEUE_FULL (the queue's waiting_max), CLIENT_TOO_FAST and
+    CLIENT_SUBMITS_WAITING (limits of one client), TOO_MANY_SUBMITS_WAITING and SUBMIT_WAITED_TOO_LONG (of the coordinator). Nothing of
+    such a submit was created: send it again after the time that its RetryInfo says.
     """
 
     def SubmitJob(self, request, context):
@@ -212,6 +220,10 @@ class JobService:
     Errors of every service: a google.rpc.ErrorInfo (domain "skiplease", an UPPER_SNAKE_CASE reason) goes with each;
     INVALID_ARGUMENT names each bad field in google.rpc.BadRequest; UNAVAILABLE and RESOURCE_EXHAUSTED carry
     google.rpc.RetryInfo. A submit is answered only after its commit; when no answer came, send it again with the same ids.
+
+    Submits are turned away with RESOURCE_EXHAUSTED while there is too much: QUEUE_FULL (the queue's waiting_max), CLIENT_TOO_FAST and
+    CLIENT_SUBMITS_WAITING (limits of one client), TOO_MANY_SUBMITS_WAITING and SUBMIT_WAITED_TOO_LONG (of the coordinator). Nothing of
+    such a submit was created: send it again after the time that its RetryInfo says.
     """
 
     @staticmethod
