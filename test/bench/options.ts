@@ -19,6 +19,7 @@ export const SCENARIOS = [
   'ten-coordinators',
   'idle-fleet',
   'long-drain',
+  'overload',
   'statements',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];

@@ -95,6 +95,32 @@ export interface FleetMethods {
   close(): Promise<void>;
 }
 
+/** What became of the jobs that a driver submitted. */
+export interface DriverCounts {
+  /** In an overload: jobs that fell due. */
+  offered: number;
+  /** Of those, what was not sent because too many calls were on their way. */
+  unsent: number;
+  accepted: number;
+  /** Of each accepted call of an overload, which is all or nothing, a job's id. */
+  acceptedIds: string[];
+  /** Jobs by why they were refused. */
+  refused: Record<string, number>;
+  slowestAnswerMs: number;
+}
+
+/** What the harness asks of a process that submits until it is told to stop. */
+export interface DriverMethods {
+  open(order: { address: string; payloadBytes: number }): Promise<void>;
+  /** As fast as it is taken. */
+  flood(): Promise<void>;
+  /** So many, whatever became of those before; nothing is tried twice. */
+  overload(order: { jobsPerSecond: number }): Promise<void>;
+  /** Resolves when the last answer is there. */
+  stop(): Promise<void>;
+  counts(): Promise<DriverCounts>;
+}
+
 /** What a process has used so far. */
 export interface Usage {
   cpuMs: number;

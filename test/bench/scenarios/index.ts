@@ -8,6 +8,7 @@ import { idleFleet } from './idle_fleet.ts';
 import { latency } from './latency.ts';
 import { longDrain } from './long_drain.ts';
 import { manyQueues } from './many_queues.ts';
+import { overload } from './overload.ts';
 import { priorities } from './priorities.ts';
 import { promotion } from './promotion.ts';
 import { scheduled } from './scheduled.ts';
@@ -36,5 +37,6 @@ export const ALL_SCENARIOS: Record<ScenarioName, Scenario> = {
   'ten-coordinators': tenCoordinators,
   'idle-fleet': idleFleet,
   'long-drain': longDrain,
+  overload,
   statements,
 };
