@@ -215,6 +215,25 @@ for (const when of ['before', 'after'] as const) {
   });
 }
 
+test('a connection that breaks between two queries of a transaction fails the attempt, and not the process', async (t) => {
+  const [id] = await submit('broken-between', 1, { retryPolicy: { initialBackoffMs: 1 } }) as [string];
+  const listeners: number[] = [];
+  work(t, 'broken-between', {
+    handlers: { effect: (job, context) => context.transaction(async (client: pg.PoolClient) => {
+      await write(client, job);
+      listeners.push(client.listenerCount('error'));
+      if (job.attempt > 1) return;
+      const ended = new Promise<void>((resolve) => client.on('end', resolve));
+      const { rows: [own] } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      await world.records.rows('select pg_terminate_backend($1)', [own!.pid]);
+      await ended;
+    }) },
+  });
+  t.like((await ended([id]))[0], { state: 'SUCCEEDED', attempt: 2 });
+  t.deepEqual((await effects([id])).map(({ attempt }) => attempt), [2]);
+  t.deepEqual(listeners, [1, 1], 'nobody listens any longer than the transaction lasts');
+});
+
 /** Nothing of the queue is held: every slot is free again. */
 async function leasesGone(queue: string): Promise<void> {
   await waitFor(async () => (await world.records.rows(

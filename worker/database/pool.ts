@@ -11,4 +11,7 @@ export interface DatabaseClient {
   query(text: string, values?: unknown[]): Promise<unknown>;
   /** Back to the pool; with an error, or true, it is closed instead. */
   release(error?: Error | boolean): void;
+  /** A connection that breaks while nothing is asked of it says so by this event, which ends a process where nobody listens. */
+  on?(event: 'error', listener: (error: Error) => void): unknown;
+  off?(event: 'error', listener: (error: Error) => void): unknown;
 }

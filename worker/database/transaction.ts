@@ -62,6 +62,7 @@ export async function endEachInTransaction<Job extends { id: string }>(
  */
 async function inTransaction<Result>(pool: DatabasePool, work: (client: DatabaseClient) => Promise<Result>): Promise<Result> {
   const client = await pool.connect();
+  client.on?.('error', laterQueriesTell);
   try {
     const result = await work(client);
     client.release();
@@ -70,8 +71,13 @@ async function inTransaction<Result>(pool: DatabasePool, work: (client: Database
     const broken = await client.query('rollback').then(() => false, () => true);
     client.release(broken);
     throw error;
+  } finally {
+    client.off?.('error', laterQueriesTell);
   }
 }
+
+/** The connection broke while `work` was about something else: its next query fails, and so does the end of the transaction. */
+function laterQueriesTell(): void {}
 
 function endOfJob(held: HeldJob, result: unknown): string {
   const outcome = result instanceof Error ? outcomeOfError(held, result) : outcomeOfResult(held, result);
