@@ -50,7 +50,7 @@ export type HandlerEvent =
 
 /** Written by the lab itself. */
 export type LabEvent =
-  | { event: 'began'; seed: number; wallOffsetMs: number }
+  | { event: 'began'; seed: number }
   | { event: 'up'; process: string; incarnation: number; pid: number }
   | { event: 'not up'; process: string; incarnation: number; error: string }
   | { event: 'signal'; process: string; incarnation: number; signal: string }

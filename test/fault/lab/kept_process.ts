@@ -50,9 +50,9 @@ export class KeptProcess {
     return this.#current?.pid;
   }
 
-  /** False when there is nobody to signal just now. */
+  /** False when there is nobody to signal just now, or nobody who has not been asked to end before: asked twice, they hurry. */
   kill(signal: NodeJS.Signals): boolean {
-    if (this.#current === undefined) return false;
+    if (this.#current === undefined || (signal === 'SIGTERM' && this.#signalled.includes(signal))) return false;
     if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') this.#signalled.push(signal);
     this.#options.history.write({ event: 'signal', process: this.name, incarnation: this.incarnation, signal });
     this.#current.kill(signal);
