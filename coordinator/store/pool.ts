@@ -58,8 +58,14 @@ function driverFactory(databaseUrl: string) {
       return {
         connect: async () => {
           client = await connect(databaseUrl, POOL_PURPOSE);
-          client.on('error', (error) => clientEventEmitter.emit('error', error));
-          await client.query(SESSION_SETTINGS);
+          // slonik does not listen any more to a connection that it has given up, which may say so later.
+          client.on('error', (error) => clientEventEmitter.listenerCount('error') > 0 && clientEventEmitter.emit('error', error));
+          try {
+            await client.query(SESSION_SETTINGS);
+          } catch (error) {
+            await client.end().catch(() => {});
+            throw error;
+          }
         },
         end: async () => client?.end(),
         query: async (text, values, options) => {
