@@ -52,8 +52,8 @@ async function strike(lab: RunningLab, { faults, seed }: Options, schedule: read
   await inject(lab, faults, schedule);
   lab.history.write({ event: 'healed' });
   // Who lies lets go, who submits brings to its end what was begun.
-  await Promise.all([lab.submitter, ...lab.liars].map((each) => each.stop()));
   const healedMs = performance.now();
+  await Promise.all([lab.submitter.stop(SETTLE_MS_MAX), ...lab.liars.map((each) => each.stop())]);
   let unfinished = Infinity;
   while (unfinished > 0 && performance.now() - healedMs < SETTLE_MS_MAX) {
     await delay(LOOK_MS);

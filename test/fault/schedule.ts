@@ -2,11 +2,11 @@ import type { Fault, Strike, TargetKind } from './fault.ts';
 import { Random } from './random.ts';
 
 /** From one strike to the next: several are under way at most times, and there is work done in between. */
-const GAP_MS = [300, 3_000] as const;
+const GAP_MS = [300, 4_000] as const;
 
 /** How long a target is left alone after a strike, to come back and be of use again. */
 const REST_MS: Record<TargetKind, number> = {
-  coordinator: 4_000, worker: 2_500, database: 6_000, 'worker link': 1_500, 'database link': 3_000, everything: 10_000,
+  coordinator: 7_000, worker: 4_000, database: 8_000, 'worker link': 1_500, 'database link': 3_000, everything: 10_000,
 };
 
 export interface ScheduleOptions {

@@ -57,6 +57,7 @@ export type LabEvent =
   | { event: 'ended'; process: string; incarnation: number; code: number; signalled: string[] }
   | { event: 'strike'; strike: Strike }
   | { event: 'strike over'; number: number }
+  | { event: 'passed over'; number: number }
   /** Faults are over and undone. */
   | { event: 'healed' }
   /** Everything that was asked for is final, or the time for it is up. */

@@ -60,9 +60,9 @@ export class KeptProcess {
   }
 
   /** Ends it in peace (SIGTERM; past a deadline SIGKILL), and for good. */
-  async stop(): Promise<void> {
+  async stop(deadlineMs = STOP_DEADLINE_MS): Promise<void> {
     this.#stopping = true;
-    const timer = setTimeout(() => this.kill('SIGKILL'), STOP_DEADLINE_MS);
+    const timer = setTimeout(() => this.kill('SIGKILL'), deadlineMs);
     this.kill('SIGCONT');
     this.kill('SIGTERM');
     await this.#keeping;
