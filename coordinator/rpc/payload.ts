@@ -1,6 +1,7 @@
 import { Struct } from '../../proto/gen/google/protobuf/struct.ts';
 import type { Payload } from '../../proto/gen/skiplease/v1/job.ts';
 import type { FieldViolation } from '../errors.ts';
+import { parseJson } from '../parse_json.ts';
 import { jsonInexactness, structExactly } from './exact_json.ts';
 
 const JSON_TYPE = 'application/json';
@@ -79,9 +80,9 @@ function structText(value: Record<string, unknown>, field: string, violations: F
 
 function checkedText(text: string, field: string, violations: FieldViolation[]): string {
   try {
-    JSON.parse(text);
+    parseJson(text);
   } catch (error) {
-    violations.push({ field, description: `is not JSON: ${(error as Error).message}` });
+    violations.push({ field, description: `is ${(error as Error).message}` });
   }
   return text;
 }

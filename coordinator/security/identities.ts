@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { parseJson } from '../parse_json.ts';
 import { CAPABILITIES } from './access.ts';
 import type { Grant } from './access.ts';
 
@@ -40,7 +41,7 @@ const fileSchema = z.strictObject({
 
 /** Reads the file of identities. Throws where it is not as described in coordinator/security/README.md. */
 export function parseIdentities(text: string): Identities {
-  const parsed = fileSchema.safeParse(JSON.parse(text));
+  const parsed = fileSchema.safeParse(parseJson(text));
   if (!parsed.success) {
     throw new Error(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
   }

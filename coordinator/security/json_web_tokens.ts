@@ -1,6 +1,7 @@
 import { createLocalJWKSet, createRemoteJWKSet, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWTPayload, JWTVerifyGetKey } from 'jose';
 import type { Log } from '../observe/log.ts';
+import { parseJson } from '../parse_json.ts';
 import type { Grant } from './access.ts';
 import { grantsSchema } from './identities.ts';
 import { expiredToken, keysAway, refusedToken } from './refusals.ts';
@@ -47,7 +48,7 @@ export class JsonWebTokens {
     if (/^https?:\/\//.test(settings.keySet)) {
       return new JsonWebTokens(settings, createRemoteJWKSet(new URL(settings.keySet)), undefined);
     }
-    const parse = ([file]: Buffer[]) => createLocalJWKSet(JSON.parse(file!.toString('utf8')) as JSONWebKeySet);
+    const parse = ([file]: Buffer[]) => createLocalJWKSet(parseJson(file!.toString('utf8')) as JSONWebKeySet);
     return new JsonWebTokens(settings, undefined, await WatchedFiles.open([settings.keySet], parse, log));
   }
 

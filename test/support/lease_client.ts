@@ -1,4 +1,4 @@
-import { credentials, type ChannelOptions, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
+import { credentials, type ClientDuplexStream, type ClientOptions, type StatusObject } from '@grpc/grpc-js';
 import { randomUUID } from 'node:crypto';
 import {
   WorkerServiceClient,
@@ -67,7 +67,7 @@ export class LeaseClient {
   #sequence = 0;
 
   /** With a proxy, that stands in front of the coordinator for this stream alone, the connection can be broken. */
-  constructor(address: string, options: ChannelOptions = {}, proxy?: TcpProxy) {
+  constructor(address: string, options: ClientOptions = {}, proxy?: TcpProxy) {
     this.#proxy = proxy;
     this.#client = new WorkerServiceClient(proxy?.address ?? address, credentials.createInsecure(), {
       'grpc.use_local_subchannel_pool': 1,

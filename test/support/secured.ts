@@ -26,6 +26,7 @@ export class SecuredFolder {
   /** By the identity's name. */
   readonly tokens = new Map<string, string>();
   #signingKey!: CryptoKey;
+  #keyId = '';
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -64,16 +65,15 @@ export class SecuredFolder {
     const { publicKey, privateKey } = await generateKeyPair('ES256');
     this.#signingKey = privateKey;
     const kid = randomBytes(8).toString('hex');
-    this.#kid = kid;
+    this.#keyId = kid;
     await writeFile(this.keySetFile, JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid, alg: 'ES256', use: 'sig' }] }));
   }
-  #kid = '';
 
   /** A token that is good, but for the claims that are given. `expiresIn` seconds from now. */
   sign(claims: JWTPayload = {}, expiresIn = 600, key?: CryptoKey | Uint8Array, alg = 'ES256'): Promise<string> {
     const now = Math.floor(Date.now() / 1_000);
     return new SignJWT({ iss: ISSUER, aud: AUDIENCE, sub: 'somebody', iat: now, exp: now + expiresIn, ...claims })
-      .setProtectedHeader({ alg, kid: this.#kid }).sign(key ?? this.#signingKey);
+      .setProtectedHeader({ alg, kid: this.#keyId }).sign(key ?? this.#signingKey);
   }
 
   async remove(): Promise<void> {
@@ -81,18 +81,22 @@ export class SecuredFolder {
   }
 }
 
-/** A client of grpc-js that shows a token with each call (none: undefined). */
-export function clientWith<Service extends Client>(
-  service: new (address: string, channel: ReturnType<typeof credentials.createInsecure>, options: ClientOptions) => Service,
-  address: string, token: string | undefined, channel = credentials.createInsecure(),
-): Service {
-  return new service(address, channel, {
-    'grpc.use_local_subchannel_pool': 1,
-    interceptors: token === undefined ? [] : [(options, next) => new InterceptingCall(next(options), {
+/** Options of a client of grpc-js that shows a token with each call. */
+export function bearer(token: string): ClientOptions {
+  return {
+    interceptors: [(options, next) => new InterceptingCall(next(options), {
       start: (metadata, listener, go) => {
         metadata.set('authorization', `Bearer ${token}`);
         go(metadata, listener);
       },
     })],
-  });
+  };
+}
+
+/** A client that shows a token (none: undefined), on a connection of its own. */
+export function clientWith<Service extends Client>(
+  service: new (address: string, channel: ReturnType<typeof credentials.createInsecure>, options: ClientOptions) => Service,
+  address: string, token: string | undefined, channel = credentials.createInsecure(),
+): Service {
+  return new service(address, channel, { 'grpc.use_local_subchannel_pool': 1, ...(token === undefined ? {} : bearer(token)) });
 }
