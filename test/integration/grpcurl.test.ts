@@ -49,11 +49,11 @@ function jsonMessages(text: string): Printed[] {
 const rpcCall = (method: string, request: object) =>
   run(['-d', JSON.stringify(request), rpc.coordinator.grpcAddress, `skiplease.v1.${method}`]);
 
-/** The lines of shell blocks that call grpcurl, with what a person has to put in put in. */
+/** The lines of shell blocks that call grpcurl without TLS (security_end_to_end runs the others), with what a person has to put in put in. */
 async function commandsOf(file: string, replace: Record<string, string>): Promise<string[]> {
   const text = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map((match) => match[1]!);
-  return blocks.flatMap((block) => block.split('\n')).filter((line) => line.startsWith('grpcurl ') && !line.includes('WorkerService/Lease'))
+  return blocks.flatMap((block) => block.split('\n')).filter((line) => line.startsWith('grpcurl -plaintext ') && !line.includes('WorkerService/Lease'))
     .map((line) => Object.entries(replace).reduce((done, [from, to]) => done.replaceAll(from, to), line));
 }
 

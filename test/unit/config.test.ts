@@ -57,6 +57,38 @@ for (const [name, value, reason] of [
   });
 }
 
+const TLS = { SKIPLEASE_TLS_CERT_FILE: 'server.pem', SKIPLEASE_TLS_KEY_FILE: 'server.key' };
+const JWT = { SKIPLEASE_JWT_KEY_SET: 'keys.json', SKIPLEASE_JWT_ISSUER: 'https://issuer', SKIPLEASE_JWT_AUDIENCE: 'skiplease' };
+const EVERYWHERE = { SKIPLEASE_GRPC_ADDRESS: '0.0.0.0:7420' };
+
+for (const [what, environment, fields] of [
+  ['gRPC beyond this machine', EVERYWHERE, ['SKIPLEASE_GRPC_ADDRESS']],
+  ['an IPv6 address of all', { SKIPLEASE_GRPC_ADDRESS: '[::]:7420' }, ['SKIPLEASE_GRPC_ADDRESS']],
+  ['gRPC beyond this machine with TLS, asking nobody', { ...EVERYWHERE, ...TLS }, ['SKIPLEASE_GRPC_ADDRESS']],
+  ['gRPC beyond this machine with tokens in clear text', { ...EVERYWHERE, SKIPLEASE_IDENTITIES_FILE: 'i.json' }, ['SKIPLEASE_GRPC_ADDRESS']],
+  ['HTTP beyond this machine', { SKIPLEASE_HTTP_ADDRESS: '10.0.0.1:7421' }, ['SKIPLEASE_HTTP_ADDRESS']],
+  ['a certificate without its key', { SKIPLEASE_TLS_CERT_FILE: 'server.pem' }, ['SKIPLEASE_TLS_KEY_FILE']],
+  ['an authority for clients without TLS', { SKIPLEASE_TLS_CLIENT_CA_FILE: 'ca.pem' }, ['SKIPLEASE_TLS_CERT_FILE']],
+  ['tokens of anybody, for anybody', { SKIPLEASE_JWT_KEY_SET: 'keys.json' }, ['SKIPLEASE_JWT_ISSUER', 'SKIPLEASE_JWT_AUDIENCE']],
+  ['an issuer without keys', { SKIPLEASE_JWT_ISSUER: 'https://issuer' }, ['SKIPLEASE_JWT_KEY_SET', 'SKIPLEASE_JWT_AUDIENCE']],
+  ['keys that somebody on the way could exchange', { ...JWT, SKIPLEASE_JWT_KEY_SET: 'http://issuer/keys' }, ['SKIPLEASE_JWT_KEY_SET']],
+  ['an algorithm whose key is a secret', { ...JWT, SKIPLEASE_JWT_ALGORITHMS: 'RS256,HS256' }, ['SKIPLEASE_JWT_ALGORITHMS']],
+  ['neither on nor off', { SKIPLEASE_INSECURE: 'yes' }, ['SKIPLEASE_INSECURE']],
+] as const) {
+  test(`${what} is refused`, (t) => {
+    const error = t.throws(() => readSettings(environment), { instanceOf: SkipleaseError });
+    t.deepEqual(error.violations.map(({ field }) => field), [...fields]);
+  });
+}
+
+test('with TLS and whoever asks who calls, or when it is told so, a coordinator may listen everywhere', (t) => {
+  for (const environment of [
+    { ...EVERYWHERE, ...TLS, SKIPLEASE_IDENTITIES_FILE: 'i.json' }, { ...EVERYWHERE, ...TLS, ...JWT }, { ...EVERYWHERE, ...TLS, SKIPLEASE_TLS_CLIENT_CA_FILE: 'ca.pem' },
+    { ...EVERYWHERE, SKIPLEASE_HTTP_ADDRESS: '0.0.0.0:7421', SKIPLEASE_INSECURE: 'true' }, { SKIPLEASE_HTTP_ADDRESS: '0.0.0.0:7421', SKIPLEASE_HTTP_TOKEN_FILE: 'token' },
+    { SKIPLEASE_GRPC_ADDRESS: 'localhost:1', SKIPLEASE_HTTP_ADDRESS: '[::1]:2' }, { ...JWT, SKIPLEASE_JWT_KEY_SET: 'https://issuer/keys' },
+  ]) t.notThrows(() => readSettings(environment), JSON.stringify(environment));
+});
+
 test('wake-ups by Redis need its URL', (t) => {
   const error = t.throws(() => readSettings({ SKIPLEASE_WAKEUPS: 'redis' }), { instanceOf: SkipleaseError });
   t.deepEqual(error.violations.map(({ field }) => field), ['SKIPLEASE_REDIS_URL']);
