@@ -24,6 +24,8 @@ export interface Settings {
   readonly databaseUrl: string | undefined;
   readonly grpcAddress: ListenAddress;
   readonly httpAddress: ListenAddress;
+  /** undefined: no probes are served. */
+  readonly healthAddress: ListenAddress | undefined;
   /** How others reach this coordinator's gRPC port; undefined: the address it listens on. */
   readonly advertisedAddress: string | undefined;
   /** PEM files of the server's certificate and its key; both or none. */
@@ -87,6 +89,8 @@ const SETTINGS = {
     'Where gRPC is served. Port 0 takes any free one.'),
   httpAddress: text('SKIPLEASE_HTTP_ADDRESS', '127.0.0.1:7421', 'host:port', listenAddress(),
     'Where /metrics, /healthz and /readyz are served. Port 0 takes any free one.'),
+  healthAddress: text('SKIPLEASE_HEALTH_ADDRESS', '', 'host:port', optionalListenAddress(),
+    'Where the gRPC probes of Kubernetes (liveness, readiness, startup) are answered, always in plain text. Empty: nowhere.'),
   advertisedAddress: text('SKIPLEASE_ADVERTISED_ADDRESS', '', 'host:port', advertisedAddress(),
     'How others reach this coordinator\'s gRPC port. Empty: the address it listens on.'),
   tlsCertFile: text('SKIPLEASE_TLS_CERT_FILE', '', 'a PEM file', optionalText(),
@@ -245,6 +249,16 @@ function advertisedAddress(): z.ZodType<string | undefined> {
       context.addIssue({ code: 'custom', message: 'not host:port' });
     }
     return address === undefined ? undefined : given;
+  });
+}
+
+function optionalListenAddress(): z.ZodType<ListenAddress | undefined> {
+  return z.string().transform((given, context) => {
+    const address = given === '' ? undefined : parseAddress(given);
+    if (given !== '' && address === undefined) {
+      context.addIssue({ code: 'custom', message: 'not host:port' });
+    }
+    return address;
   });
 }
 

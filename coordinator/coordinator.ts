@@ -8,6 +8,7 @@ import { createMetrics } from './observe/metrics.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { banner } from './banner.ts';
 import { leaseStream } from './rpc/lease_stream.ts';
+import { serveProbes } from './rpc/probes.ts';
 import { bindServer } from './rpc/server.ts';
 import type { GrpcServer } from './rpc/server.ts';
 import { tickedJob } from './rpc/check_schedule.ts';
@@ -40,6 +41,10 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   warnOfExposure(settings, log);
   const httpTokens = settings.httpTokenFile === undefined ? undefined
     : await shutdown.step('HTTP token', () => HttpTokens.open(settings.httpTokenFile!, log), async (tokens) => tokens.close());
+  const { healthAddress } = settings;
+  if (healthAddress !== undefined) {
+    await shutdown.step('probes', () => serveProbes(healthAddress, () => notReady()), (probes) => probes.stop());
+  }
   const http = await shutdown.step('http',
     () => startHttp(settings.httpAddress, { metrics, notReady: () => notReady(), tokens: httpTokens }), (server) => server.stop());
   const credentials = await openCredentials(settings, log, shutdown);
@@ -48,9 +53,7 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
     address: settings.grpcAddress, receiveBytesMax: settings.receiveBytesMax, reflection: settings.reflection, credentials, guard,
   }, statuses), (bound) => bound.stop(LAST_CALLS_MS));
   const database = await openDatabase(settings, log, shutdown);
-  await migrate(database.url, settings.retentionDays).catch((error: unknown) => {
-    throw cannotUse(database.url, error);
-  });
+  await migrateDatabase(database.url, settings.retentionDays);
   const pool = await shutdown.step('connection pool', () => openPool(database.url), (opened) => opened.end());
   const engine = await startEngine(database.url, pool, settings, server.address, metrics, log, shutdown);
   server.open({
@@ -58,6 +61,7 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
     pool,
     payloadBytesMax: settings.payloadBytesMax,
     retention: retentionOf(settings),
+    depths: metrics.queueDepths,
     lease: leaseStream({ ...settings, engine, statuses }),
   });
   await shutdown.step('readiness', async () => {
@@ -68,6 +72,24 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   });
   shutdown.started();
   announce(engine, server, http.address, database, log);
+}
+
+/**
+ * Brings the database to this version and ends, with nothing else started: a step before a rollout, under no probe's deadline. Any number
+ * may run at once, also beside coordinators.
+ */
+export async function migrateOnly(settings: Settings, log: Log): Promise<void> {
+  if (settings.databaseUrl === undefined) {
+    throw new SkipleaseError('INVALID_ARGUMENT', 'INVALID_SETTING', 'There is no database to migrate: set DATABASE_URL.');
+  }
+  await migrateDatabase(settings.databaseUrl, settings.retentionDays);
+  log.info({ event: 'migrated' }, 'the database has the schema of this version');
+}
+
+async function migrateDatabase(url: string, retentionDays: number): Promise<void> {
+  await migrate(url, retentionDays).catch((error: unknown) => {
+    throw cannotUse(url, error);
+  });
 }
 
 interface Database {

@@ -1,5 +1,6 @@
 import { readSettings } from './config.ts';
-import { startCoordinator } from './coordinator.ts';
+import { migrateOnly, startCoordinator } from './coordinator.ts';
+import { SkipleaseError } from './errors.ts';
 import { createLog } from './observe/log.ts';
 import type { Log } from './observe/log.ts';
 import { Shutdown } from './shutdown.ts';
@@ -12,9 +13,18 @@ for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 }
 
 try {
-  await startCoordinator(readSettings(process.env), log, shutdown);
+  const settings = readSettings(process.env);
+  await (commandOf(process.argv) === 'migrate' ? migrateOnly(settings, log) : startCoordinator(settings, log, shutdown));
 } catch (error) {
   await shutdown.afterFailure(error);
+}
+
+/** `main.ts` starts a coordinator; `main.ts migrate` brings the database to its version and ends. */
+function commandOf([, , command, ...rest]: string[]): 'start' | 'migrate' {
+  if (rest.length > 0 || (command !== undefined && command !== 'migrate')) {
+    throw new SkipleaseError('INVALID_ARGUMENT', 'UNKNOWN_COMMAND', 'A coordinator takes its settings from the environment. Its one command is migrate.');
+  }
+  return command ?? 'start';
 }
 
 /** A wrong level is told by readSettings, and must be seen. */

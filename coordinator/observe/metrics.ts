@@ -3,9 +3,13 @@ import { BoundedNames, Counter, Gauge, Histogram, register } from './instruments
 import type { MetricDescription } from './instruments.ts';
 import { BLOCKED_REASONS, QueueCollector } from './queue_gauges.ts';
 import type { QueueSample } from './queue_gauges.ts';
+import { workloadJobs } from './workload.ts';
 
 /** How many queues get a label of their own; whatever comes later is counted as "other". */
 export const QUEUE_LABELS_MAX = 1_000;
+
+/** Whoever scales workers is told of depths that are no older than this: milliseconds. */
+const SCALED_ON_MS = 1_000;
 
 const WAIT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
 const STATEMENT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -105,6 +109,8 @@ export function createMetrics() {
     (sample) => sample.leased);
   queueGauge('scheduled_jobs', 'Jobs that wait for their time, among the 50,000 due next. The same on every coordinator: do not sum.',
     (sample) => sample.scheduled);
+  queueGauge('workload_jobs',
+    'Jobs that workers could be at now: leased ones, and ready ones that may start. Scale workers on it. The same on every coordinator: do not sum.', workloadJobs);
   queueGauge('oldest_ready_age_seconds', 'How long the oldest ready job has waited; absent when none waits.',
     (sample) => sample.oldestReadyAgeSeconds, 'max');
   add(new Gauge('skiplease_blocked_jobs', ['queue', 'reason'],
@@ -181,6 +187,8 @@ export function createMetrics() {
     readGaugesFrom: (from: GaugeSources) => {
       sources = from;
     },
+    /** Depths of every queue, for whoever scales workers; undefined: they cannot be had now. */
+    queueDepths: () => queues.recentSamples(SCALED_ON_MS),
     /** The text of a scrape, and its content type. */
     scrape: () => registry.metrics(),
     contentType: registry.contentType,

@@ -1,14 +1,13 @@
+import type { QueueWork } from './workload.ts';
+
 /** What one queue looks like, as a scrape shows it. */
-export interface QueueSample {
+export interface QueueSample extends QueueWork {
   queue: string;
-  ready: number;
-  leased: number;
   scheduled: number;
   /** By what they wait for. */
   blocked: Readonly<Record<BlockedReason, number>>;
   /** undefined: none waits. */
   oldestReadyAgeSeconds: number | undefined;
-  paused: boolean;
   /** Some connected worker takes jobs of it. */
   served: boolean;
 }
@@ -31,7 +30,10 @@ export class QueueCollector {
   readonly #read: () => Promise<QueueSample[]>;
   readonly #onFailure: (reason: string) => void;
   readonly #timing: Timing;
+  /** Of the last look that succeeded. */
   #samples: QueueSample[] = [];
+  /** The last look failed, or there was none. */
+  #failed = true;
   /** When the last look that succeeded began; before the first, when we did. */
   #seenAtMs = performance.now();
   #lookedAtMs = -Infinity;
@@ -46,18 +48,25 @@ export class QueueCollector {
   }
 
   async samples(): Promise<QueueSample[]> {
-    await this.#lookWhenDue();
-    return this.#samples;
+    await this.#lookWhenDue(this.#timing.maxAgeMs);
+    return this.#failed ? [] : this.#samples;
+  }
+
+  /** No older than so long; undefined: they cannot be had now. */
+  async recentSamples(maxAgeMs: number): Promise<QueueSample[] | undefined> {
+    await this.#lookWhenDue(maxAgeMs);
+    const known = !this.#failed && performance.now() - this.#seenAtMs <= maxAgeMs + this.#timing.waitMs;
+    return known ? this.#samples : undefined;
   }
 
   /** Seconds since the look began that `samples` shows. */
   async ageSeconds(): Promise<number> {
-    await this.#lookWhenDue();
+    await this.#lookWhenDue(this.#timing.maxAgeMs);
     return (performance.now() - this.#seenAtMs) / 1_000;
   }
 
-  #lookWhenDue(): Promise<void> {
-    if (!this.#looking && performance.now() - this.#lookedAtMs >= this.#timing.maxAgeMs) {
+  #lookWhenDue(maxAgeMs: number): Promise<void> {
+    if (!this.#looking && performance.now() - this.#lookedAtMs >= maxAgeMs) {
       this.#waited = atMost(this.#timing.waitMs, this.#look());
     }
     return this.#waited;
@@ -67,10 +76,12 @@ export class QueueCollector {
     this.#looking = true;
     this.#lookedAtMs = performance.now();
     try {
-      this.#samples = await this.#read();
+      const samples = await this.#read();
+      this.#samples = [...samples, ...vanished(this.#samples, samples)];
+      this.#failed = false;
       this.#seenAtMs = this.#lookedAtMs;
     } catch {
-      this.#samples = [];
+      this.#failed = true;
       this.#onFailure('QUEUE_DEPTHS_UNREADABLE');
     } finally {
       this.#looking = false;
@@ -87,4 +98,12 @@ function atMost(ms: number, done: Promise<void>): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Queues that were there at the last look go through zero: who scales their workers would keep them for ever. */
+function vanished(before: readonly QueueSample[], now: readonly QueueSample[]): QueueSample[] {
+  const names = new Set(now.map(({ queue }) => queue));
+  return before.filter(({ queue }) => !names.has(queue)).map((sample) => ({
+    ...sample, ready: 0, leased: 0, scheduled: 0, blocked: { dependency: 0, serial_key: 0, limit_key: 0 }, oldestReadyAgeSeconds: undefined,
+  }));
 }

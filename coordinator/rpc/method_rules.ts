@@ -30,7 +30,8 @@ function rule<Message = unknown>(needs: MethodRule['needs'], queues: (message: M
 }
 
 /** KEDA's contract names the queue in the metadata of what is scaled. */
-const queueOfScaledObject = (object: { scalerMetadata: Record<string, string> } | undefined) => [object?.scalerMetadata.queue ?? EVERY_QUEUE];
+const queueOfScaledObject = (object: { scalerMetadata: Record<string, string> } | undefined) =>
+  [object?.scalerMetadata.queue ?? object?.scalerMetadata.queueFromEnv ?? EVERY_QUEUE];
 
 /**
  * Every method of every service, and what it needs. One that is not here is refused to everybody; a test finds it.
@@ -81,6 +82,7 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/externalscaler.ExternalScaler/IsActive': rule('read', queueOfScaledObject),
   '/externalscaler.ExternalScaler/StreamIsActive': rule('read', queueOfScaledObject),
   '/externalscaler.ExternalScaler/GetMetricSpec': rule('read', queueOfScaledObject),
+  '/externalscaler.ExternalScaler/StreamMetricSpec': rule('read', queueOfScaledObject),
   '/externalscaler.ExternalScaler/GetMetrics': rule<{ scaledObjectRef: { scalerMetadata: Record<string, string> } | undefined }>('read',
     ({ scaledObjectRef }) => queueOfScaledObject(scaledObjectRef)),
 

@@ -1,11 +1,10 @@
-import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
+import { Server } from '@grpc/grpc-js';
 import type { handleBidiStreamingCall, ServerCredentials, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { formatAddress } from '../config.ts';
 import type { ListenAddress } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
-import { SkipleaseError } from '../errors.ts';
 import type { Pool } from '../store/pool.ts';
 import type { Retention } from '../types.ts';
 import { batchService, batchServiceDefinition } from './batch_service.ts';
@@ -13,14 +12,19 @@ import { noSuchJob } from './check_names.ts';
 import { Canceller } from './cancel.ts';
 import type { CallGuard } from './call_guard.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
+import { externalScaler, externalScalerDefinition } from './external_scaler.ts';
+import type { ReadDepths } from './external_scaler.ts';
 import { Gate } from './gate.ts';
 import { jobService, jobServiceDefinition } from './job_service.ts';
+import { bind, shutDown } from './listen.ts';
 import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
 import { scheduleService, scheduleServiceDefinition } from './schedule_service.ts';
 import type { StatusMapper } from './status.ts';
 import { watchTheirs } from './their_jobs.ts';
 import { UnaryCalls } from './unary.ts';
+import { activityWatches } from './watch_activity.ts';
+import { metricSpecWatches } from './watch_metric_spec.ts';
 import { batchWatches } from './watch_batches.ts';
 import { jobWatches } from './watch_jobs.ts';
 import { queueWatches } from './watch_queues.ts';
@@ -39,6 +43,8 @@ export interface ServiceDependencies {
   pool: Pool;
   payloadBytesMax: number;
   retention: Retention;
+  /** For whoever scales workers by the work that waits. */
+  depths: ReadDepths;
   /** WorkerService.Lease: rpc/lease_stream.ts. */
   lease: handleBidiStreamingCall<LeaseRequest, LeaseResponse>;
 }
@@ -54,8 +60,8 @@ export interface GrpcServer {
   stop(deadlineMs: number): Promise<void>;
 }
 
-const SERVICES = ['', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.ScheduleService',
-  'skiplease.v1.WorkerService'];
+const SERVICES = ['', 'externalscaler.ExternalScaler', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService',
+  'skiplease.v1.ScheduleService', 'skiplease.v1.WorkerService'];
 
 /** How it is served. */
 export interface ServerOptions {
@@ -83,24 +89,28 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
     // In the order in which a call comes to them.
     interceptors: [gate.interceptor, answerUnreadable(statuses), ...(guard === undefined ? [] : [guard.interceptor])],
   });
-  const definitions = [batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, scheduleServiceDefinition, workerServiceDefinition];
+  const definitions = [
+    batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, scheduleServiceDefinition, workerServiceDefinition, externalScalerDefinition,
+  ];
   definitions.forEach((definition) => server.addService(definition, {}));
   health.addToServer(server);
   if (options.reflection) {
     reflection().addToServer(server);
   }
-  const port = await bind(server, address, credentials);
+  const port = await bind(server, address, credentials, 'SKIPLEASE_GRPC_ADDRESS');
   let watchers: { hint(): void; stop(): void }[] = [];
   return {
     address: formatAddress({ host: address.host, port }),
-    open: ({ engine, pool, payloadBytesMax, retention, lease }) => {
+    open: ({ engine, pool, payloadBytesMax, retention, depths, lease }) => {
       const calls = new UnaryCalls(statuses);
       const canceller = new Canceller({ engine, pool });
       const missing = (id: string) => noSuchJob(id, engine.nowMs(), retention);
       const batches = new Watcher(batchWatches(pool), statuses);
       const jobs = new Watcher(jobWatches(pool, missing), statuses);
       const queues = new Watcher(queueWatches(pool, () => engine.conditions), statuses);
-      watchers = [batches, jobs, queues];
+      const activity = new Watcher(activityWatches(depths), statuses);
+      const metricSpecs = new Watcher(metricSpecWatches(), statuses);
+      watchers = [batches, jobs, queues, activity, metricSpecs];
       engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
         batchService({ engine, pool, payloadBytesMax, calls, canceller, watch: batches.handler }),
@@ -108,6 +118,7 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         scheduleService({ engine, pool, payloadBytesMax, calls }),
         workerService({ pool, calls, lease }),
+        externalScaler({ depths, calls, watchActivity: activity.handler, watchMetricSpec: metricSpecs.handler }),
       ] as unknown as UntypedServiceImplementation[];
       definitions.forEach((definition, index) => {
         server.removeService(definition);
@@ -121,35 +132,4 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
       await shutDown(server, deadlineMs);
     },
   };
-}
-
-// What the library would print beside it comes as an error to whoever called.
-setLogVerbosity(logVerbosity.NONE);
-
-function bind(server: Server, address: ListenAddress, credentials: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(formatAddress(address), credentials, (error, port) => {
-      if (error === null) {
-        resolve(port);
-      } else {
-        const taken = error.message.includes('EADDRINUSE');
-        reject(new SkipleaseError('FAILED_PRECONDITION', 'GRPC_ADDRESS_UNUSABLE',
-          `Cannot serve gRPC on ${formatAddress(address)}: ${taken ? 'the port is taken, perhaps by another coordinator' : error.message}. `
-            + 'Set SKIPLEASE_GRPC_ADDRESS to another host:port (port 0 takes any free one).', { cause: error }));
-      }
-    });
-  });
-}
-
-function shutDown(server: Server, deadlineMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      server.forceShutdown();
-      resolve();
-    }, deadlineMs);
-    server.tryShutdown(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Limit } from '../types.ts';
 import { sql } from './pool.ts';
 import type { Queryable } from './pool.ts';
 
@@ -23,6 +24,8 @@ const depthRow = z.object({
   /** Of the queue's rate; null: it has none. */
   tokens: z.number().nullable(),
   paused: z.boolean(),
+  /** null: none. */
+  limit: z.custom<Limit>().nullable(),
   /** Some connected worker takes jobs of it. */
   served: z.boolean(),
 });
@@ -44,12 +47,12 @@ export async function queueDepths(pool: Queryable, queueIds: number[] | undefine
     held as materialized (
       select queue_id, least(sum(length(settled) - bit_count(settled)), ${DEPTH_MAX}::int)::int as jobs from skiplease.lease group by queue_id
     )
-    select q.id as "queueId", q.name as queue, q.paused, r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled, b.jobs as blocked,
+    select q.id as "queueId", q.name as queue, q.paused, q."limit", r.jobs as ready, coalesce(h.jobs, 0) as leased, coalesce(d.jobs, 0) as scheduled, b.jobs as blocked,
            t.capped or r.jobs >= ${DEPTH_MAX}::int or coalesce(h.jobs, 0) >= ${DEPTH_MAX}::int or b.jobs >= ${DEPTH_MAX}::int as capped,
            b.dependency as "blockedByDependency", b.serial_key as "blockedBySerialKey", b.limit_key as "blockedByLimitKey", g.tokens,
            date_part('epoch', skiplease.now() - o.since) * 1000 as "oldestReadyAgeMs",
            exists (select 1 from skiplease.session s where q.name = any(s.queues)) as served
-      from (select id, name, paused, rate_starts, rate_period_ms, rate_burst from skiplease.queue where ${wanted}) q
+      from (select id, name, paused, "limit", rate_starts, rate_period_ms, rate_burst from skiplease.queue where ${wanted}) q
      cross join total t
      cross join lateral (
        select count(*)::int as jobs from (select 1 from skiplease.ready where queue_id = q.id limit ${DEPTH_MAX}::int) x) r

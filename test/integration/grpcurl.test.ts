@@ -58,7 +58,7 @@ async function commandsOf(file: string, replace: Record<string, string>): Promis
 }
 
 /** What goes on until Ctrl-C has done its part with the first message. */
-const isEndless = (command: string) => command.includes('/WatchQueues');
+const isEndless = (command: string) => command.includes('/WatchQueues') || command.includes('/StreamIsActive');
 
 function shell(command: string, input: string): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
@@ -80,7 +80,7 @@ function shell(command: string, input: string): Promise<{ code: number; output: 
 
 withGrpcurl('services are listed and described in the words of the contract', async (t) => {
   const { stdout } = await run([rpc.coordinator.grpcAddress, 'list']);
-  t.deepEqual(stdout.trim().split('\n'), ['grpc.health.v1.Health', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.ScheduleService', 'skiplease.v1.WorkerService']);
+  t.deepEqual(stdout.trim().split('\n'), ['externalscaler.ExternalScaler', 'grpc.health.v1.Health', 'skiplease.v1.BatchService', 'skiplease.v1.JobService', 'skiplease.v1.QueueService', 'skiplease.v1.ScheduleService', 'skiplease.v1.WorkerService']);
   const described = await run([rpc.coordinator.grpcAddress, 'describe', 'skiplease.v1.JobSpec']);
   t.regex(described.stdout, /\/\/ What a submitter asks for\./);
   t.regex(described.stdout, /string queue = 2;/);

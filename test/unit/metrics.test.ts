@@ -8,7 +8,7 @@ const README = new URL('../../coordinator/README.md', import.meta.url);
 
 const QUEUE: QueueSample = {
   queue: 'a', ready: 7, leased: 5, scheduled: 0, blocked: { dependency: 0, serial_key: 3, limit_key: 0 },
-  oldestReadyAgeSeconds: 1.5, paused: false, served: true,
+  oldestReadyAgeSeconds: 1.5, paused: false, served: true, limit: null, tokens: null,
 };
 
 function sampleOf(text: string, line: string): string | undefined {
@@ -98,7 +98,22 @@ test('a slow database is not waited for: the last depths are shown, and their ag
   const age = await collector.ageSeconds();
   t.true(age >= 0.02, `${age} s`);
   t.is(looks.length, 2, 'one look at a time');
-  looks[1]!([]);
+  looks[1]!([{ ...QUEUE, ready: 8 }]);
   await nextTurn();
-  t.deepEqual(await collector.samples(), []);
+  t.like(await collector.samples(), [{ ready: 8 }]);
+});
+
+test('who scales on depths is told when they cannot be had, and a queue that vanishes goes through zero', async (t) => {
+  let look = (): Promise<QueueSample[]> => Promise.resolve([QUEUE]);
+  const collector = new QueueCollector(() => look(), () => {}, { maxAgeMs: 0, waitMs: 5_000 });
+  t.deepEqual(await collector.recentSamples(0), [QUEUE]);
+  look = () => Promise.reject(new Error('away'));
+  t.is(await collector.recentSamples(0), undefined);
+  t.deepEqual(await collector.samples(), [], 'and nothing is shown');
+  look = () => Promise.resolve([]);
+  for (let round = 0; round < 2; round += 1) {
+    t.like(await collector.recentSamples(0), [{ queue: 'a', ready: 0, leased: 0 }]);
+  }
+  const slow = new QueueCollector(() => new Promise(() => {}), () => {}, { maxAgeMs: 0, waitMs: 20 });
+  t.is(await slow.recentSamples(0), undefined);
 });
