@@ -63,6 +63,8 @@ export interface Settings {
   readonly clientWaitingJobsMax: number;
   /** 0: no limit. */
   readonly clientJobsPerSecond: number;
+  /** 0: never. */
+  readonly rebalanceMs: number;
   readonly drainDeadlineMs: number;
   readonly retentionDays: number;
   readonly failedRetentionDays: number;
@@ -128,6 +130,8 @@ const SETTINGS = {
     'Jobs of one client that may wait for their commit on this coordinator, of 100,000 in all. A client is who it has proved to be, else its host.'),
   clientJobsPerSecond: whole('SKIPLEASE_CLIENT_JOBS_PER_SECOND', 0, 0, 1_000_000, 'jobs/s',
     'How many jobs one client may submit to this coordinator, a second\'s worth at once. 0: no limit.'),
+  rebalanceMs: whole('SKIPLEASE_REBALANCE_MS', 10_000, 0, 600_000, 'ms',
+    'How often a coordinator with more than its share of the workers asks some of them to move. 0: never.'),
   drainDeadlineMs: whole('SKIPLEASE_DRAIN_DEADLINE_MS', 10_000, 0, 600_000, 'ms',
     'How long a stopping coordinator gives workers to move to another one.'),
   retentionDays: whole('SKIPLEASE_RETENTION_DAYS', RETENTION.days, 1, 3_650, 'days',

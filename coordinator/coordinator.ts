@@ -137,6 +137,7 @@ function startEngine(
       leaseTtlMs: settings.leaseTtlMs,
       tickMs: settings.tickMs,
       drainDeadlineMs: settings.drainDeadlineMs,
+      rebalanceMs: settings.rebalanceMs,
       address: settings.advertisedAddress ?? address,
       clientLimits: { waitingJobsMax: settings.clientWaitingJobsMax, jobsPerSecond: settings.clientJobsPerSecond },
       cancelJobs: (ids, reason, committed) => cancelJobs(pool, ids, reason, committed),

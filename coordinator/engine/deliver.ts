@@ -48,7 +48,7 @@ export class Delivery {
   ): void {
     this.#moved();
     const port = session.port;
-    if (port === undefined || session.draining) {
+    if (port === undefined || !session.takesLeases) {
       this.giveBack(session.id, token.leaseId);
       return;
     }

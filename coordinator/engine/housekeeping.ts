@@ -12,6 +12,7 @@ import { KeySweeper } from './key_sweeper.ts';
 import type { Mender } from './mender.ts';
 import type { QueueCache } from './queue_cache.ts';
 import type { Reaper } from './reaper.ts';
+import type { Rebalancer } from './rebalancer.ts';
 import type { Retirer } from './retirer.ts';
 import type { Sessions } from './sessions.ts';
 import type { Sweeper } from './sweeper.ts';
@@ -51,6 +52,7 @@ export class Housekeeping {
   readonly #queues: QueueCache;
   readonly #guard: Guard;
   readonly #retirer: Retirer;
+  readonly #rebalancer: Rebalancer;
   readonly #keySweeper: KeySweeper;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
@@ -85,6 +87,7 @@ export class Housekeeping {
     queues: QueueCache;
     guard: Guard;
     retirer: Retirer;
+    rebalancer: Rebalancer;
     clock: Clock;
     found: (levels: Level[]) => void;
   }) {
@@ -107,6 +110,7 @@ export class Housekeeping {
     this.#queues = deps.queues;
     this.#guard = deps.guard;
     this.#retirer = deps.retirer;
+    this.#rebalancer = deps.rebalancer;
     this.#clock = deps.clock;
     this.#found = deps.found;
     this.#partitionsDueMs = deps.clock.nowMs() + PARTITIONS_MS;
@@ -165,6 +169,7 @@ export class Housekeeping {
       this.#partitionsDueMs = nowMs + PARTITIONS_MS;
     }
     this.#retirer.tick();
+    this.#rebalancer.tick(beat.alive);
     this.#keySweeper.tick();
     if (nowMs >= this.#sweepProgressDueMs) {
       await this.#store.sweepProgress();

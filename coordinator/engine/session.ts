@@ -48,6 +48,8 @@ export class Session {
   stalled = false;
   /** This coordinator is going away: nothing more is leased. */
   draining = false;
+  /** Its worker was asked to go to another coordinator: nothing more is leased until it is gone, or has been given the time to go. */
+  moving = false;
   heardMs: number;
   /** Its stream is not read until some of what it said is committed: meanwhile its silence says nothing. */
   unread = false;
@@ -86,7 +88,7 @@ export class Session {
    */
   roomJobs(queueId: number, queueName: string, nowMs: number): number {
     const cap = this.queues.get(queueName);
-    if (cap === undefined || this.port === undefined || this.stalled || this.draining || this.heldBytes >= this.window.bytes) {
+    if (cap === undefined || !this.takesLeases || this.stalled || this.heldBytes >= this.window.bytes) {
       return 0;
     }
     const held = cap === 0 ? this.heldJobs : (this.#heldByQueue.get(queueId) ?? 0);
@@ -108,6 +110,11 @@ export class Session {
       this.heardMs = nowMs;
     }
     this.unread = !on;
+  }
+
+  /** It can be handed something: nobody has sent its worker elsewhere. */
+  get takesLeases(): boolean {
+    return this.port !== undefined && !this.draining && !this.moving;
   }
 
   /** What is left of the window's bytes. */

@@ -28,6 +28,7 @@ import { ProgressWriter } from './progress_writer.ts';
 import { Pulse } from './pulse.ts';
 import { QueueCache } from './queue_cache.ts';
 import { Reaper } from './reaper.ts';
+import { Rebalancer } from './rebalancer.ts';
 import { Retirer } from './retirer.ts';
 import { Sessions } from './sessions.ts';
 import { Settler } from './settler.ts';
@@ -54,6 +55,8 @@ export interface EngineOptions {
   address: string;
   drainDeadlineMs: number;
   clientLimits: ClientLimits;
+  /** How often it is looked whether workers should move to another coordinator; 0: never. */
+  rebalanceMs: number;
   cancelJobs: CancelJobs;
   /** Reads and checks what a schedule submits. */
   readJob(job: TickedJob): NewJob;
@@ -90,6 +93,7 @@ export class RunningEngine implements Engine {
   readonly #housekeeping: Housekeeping;
   readonly #guard: Guard;
   readonly #retirer: Retirer;
+  readonly #rebalancer: Rebalancer;
   #stopping = false;
 
   constructor(options: EngineOptions) {
@@ -162,6 +166,7 @@ export class RunningEngine implements Engine {
     });
     this.#guard = new Guard({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
     this.#retirer = new Retirer({ store, metrics, clock, databaseNowMs: () => this.nowMs() });
+    this.#rebalancer = new Rebalancer({ intervalMs: options.rebalanceMs, store, sessions: this.sessions, clock, roomMade });
     this.#housekeeping = new Housekeeping({
       coordinatorId,
       ttlMs: options.leaseTtlMs,
@@ -182,6 +187,7 @@ export class RunningEngine implements Engine {
       queues: this.queues,
       guard: this.#guard,
       retirer: this.#retirer,
+      rebalancer: this.#rebalancer,
       found: (levels) => {
         handOff.enabled = true;
         this.#ready(levels, false);
@@ -300,6 +306,7 @@ export class RunningEngine implements Engine {
   /** Tells every worker to go elsewhere, waits for them until the deadline, commits what they have reported, leaves. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#rebalancer.close();
     await this.#dispatcher.close();
     this.#promoter.close();
     this.#deadlines.close();

@@ -50,6 +50,18 @@ export async function deleteSessions(connection: HotConnection, coordinatorId: s
   await connection.run(BYE, [uuidArray(sessionIds), coordinatorId]);
 }
 
+const COUNT: Statement = {
+  name: 'count_sessions',
+  text: `select count(*) from skiplease.session s
+    where exists (select 1 from skiplease.coordinator c where c.id = s.coordinator_id and c.expires_at > skiplease.now())`,
+};
+
+/** Of all coordinators that are alive. */
+export async function countSessions(connection: HotConnection): Promise<number> {
+  const [row] = await connection.run(COUNT, []);
+  return Number(row![0]);
+}
+
 /** A lease that a worker goes on with under a new session. */
 export interface ResumedLease {
   leaseId: bigint;

@@ -323,6 +323,10 @@ export class Store {
     return sessions.forgetSessions(this.#rare, sessionIds);
   }
 
+  countSessions(): Promise<number> {
+    return sessions.countSessions(this.#rare);
+  }
+
   resumeLeases(coordinatorId: string, held: { leaseId: bigint; secret: bigint; sessionId: string; identity: string }[]): Promise<sessions.ResumedLease[]> {
     return sessions.resumeLeases(this.#rare, coordinatorId, held);
   }

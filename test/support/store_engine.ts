@@ -41,7 +41,7 @@ export async function startEngine(databaseUrl: string, options: { leaseTtlMs?: n
     seconds.push(took);
   });
   const engine = new RunningEngine({
-    store, metrics: createMetrics(), leaseTtlMs, tickMs: options.tickMs ?? leaseTtlMs / 4, drainDeadlineMs: 0, address: '127.0.0.1:0',
+    store, metrics: createMetrics(), leaseTtlMs, tickMs: options.tickMs ?? leaseTtlMs / 4, drainDeadlineMs: 0, rebalanceMs: 0, address: '127.0.0.1:0',
     clientLimits: options.clientLimits ?? { waitingJobsMax: SUBMIT_WAITING_JOBS_MAX, jobsPerSecond: 0 },
     cancelJobs: () => Promise.resolve(),
     readJob: (job) => tickedJob(job, 1 << 20),

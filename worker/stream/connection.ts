@@ -12,7 +12,7 @@ const firstWelcomeWaitMs = 5_000;
 const fatalCodes = new Set(['INVALID_ARGUMENT', 'UNIMPLEMENTED', 'PERMISSION_DENIED', 'UNAUTHENTICATED']);
 
 const moveReasons = {
-  drain: 'it is going away',
+  drain: 'it is going away, or has more than its share of workers',
   silence: 'it does not answer',
   standing: 'it cannot reach its database',
 };

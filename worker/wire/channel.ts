@@ -14,4 +14,6 @@ export const channelOptions: ClientOptions = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc-node.flow_control_window': 1024 * 1024,
+  // A name with several addresses, such as a headless Service: each worker begins with another one.
+  'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ pick_first: { shuffleAddressList: true } }] }),
 };

@@ -17,6 +17,8 @@ CHANNEL_OPTIONS = [
     ('grpc.max_receive_message_length', RECEIVE_BYTES_MAX),
     # Reconnecting is our own business: a new channel must not wait for the backoff of an older one.
     ('grpc.use_local_subchannel_pool', 1),
+    # A name with several addresses, such as a headless Service: each worker begins with another one.
+    ('grpc.service_config', '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
 ]
 SILENT_INTERVALS = 2.5
 """So many heartbeat intervals without a word: the coordinator is hung, cut off, or without its database."""
