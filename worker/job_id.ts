@@ -6,6 +6,12 @@ const random = new Uint8Array(256 * 16);
 const draws = Array.from({ length: random.length / 16 }, (_, index) => random.subarray(index * 16, index * 16 + 16));
 let drawn = draws.length;
 
+/**
+ * So far back the clock may go without ids going back. Corrected by more (it had been set wrong), ids follow it: stuck in a
+ * future that is over, they would be refused by every coordinator until it comes.
+ */
+const backwardsMsMax = 1_000;
+
 /** The millisecond of the last id, and its number in it, which begins anywhere in 30 bits and counts on. */
 let lastMs = 0;
 let sequence = 0;
@@ -18,7 +24,8 @@ const digits = Buffer.from('0123456789abcdef');
 
 /**
  * A fresh job id (UUIDv7), for those who keep it before they submit. Ids of one process are in the order in which they
- * were made, within a millisecond too: jobs are listed by it, and a chunk of them lies together in the database.
+ * were made, within a millisecond too: jobs are listed by it, and a chunk of them lies together in the database. (Not over
+ * a correction of the clock by more than a second.)
  */
 export function newJobId(): string {
   if (drawn === draws.length) {
@@ -27,7 +34,7 @@ export function newJobId(): string {
   }
   const draw = draws[drawn++]!;
   const nowMs = Date.now();
-  if (nowMs > lastMs) {
+  if (nowMs > lastMs || nowMs < lastMs - backwardsMsMax) {
     lastMs = nowMs;
     sequence = ((draw[0]! & 0x3f) << 24) | (draw[1]! << 16) | (draw[2]! << 8) | draw[3]!;
   } else {
