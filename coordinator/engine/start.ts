@@ -303,8 +303,19 @@ export class RunningEngine implements Engine {
     return this.#stopping;
   }
 
+  /**
+   * What it remembers is not true any more: it lets go of everything, and asks the database for nothing. Workers are to come
+   * again, with what they hold.
+   */
+  async abandon(): Promise<void> {
+    this.settler.close();
+    this.#mender.close();
+    await this.#store.close();
+    await this.stop(0);
+  }
+
   /** Tells every worker to go elsewhere, waits for them until the deadline, commits what they have reported, leaves. */
-  async stop(): Promise<void> {
+  async stop(deadlineMs = this.#options.drainDeadlineMs): Promise<void> {
     this.#stopping = true;
     this.#rebalancer.close();
     await this.#dispatcher.close();
@@ -314,7 +325,6 @@ export class RunningEngine implements Engine {
     this.#ticker.close();
     this.#gatekeeper.close();
     this.#cancels.close();
-    const deadlineMs = this.#options.drainDeadlineMs;
     for (const session of this.sessions.all()) {
       session.draining = true;
       // Spread over the first half, so that they do not all come to the next coordinator at once.

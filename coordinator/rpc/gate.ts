@@ -5,7 +5,7 @@ import type { StatusMapper } from './status.ts';
 
 const RETRY_MS = 500;
 
-/** Between the moment when the port is taken and the one when there is an engine behind it, every call is told to come back. */
+/** While the port is taken and there is no engine behind it, at the start and when it starts over, every call is told to come back. */
 export class Gate {
   readonly #statuses: StatusMapper;
   #open = false;
@@ -16,6 +16,10 @@ export class Gate {
 
   open(): void {
     this.#open = true;
+  }
+
+  close(): void {
+    this.#open = false;
   }
 
   get interceptor(): ServerInterceptor {

@@ -54,6 +54,8 @@ export interface GrpcServer {
   address: string;
   /** Calls are answered from now on; before, each gets UNAVAILABLE. */
   open(dependencies: ServiceDependencies): void;
+  /** Calls get UNAVAILABLE again, and watches end, until it is opened with another engine. */
+  close(): void;
   /** Health says NOT_SERVING from now on: load balancers send nobody here any more. Calls go on. */
   drain(): void;
   /** Ends watches, lets the other calls finish within `deadlineMs`, cuts off what is left. */
@@ -99,6 +101,7 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
   }
   const port = await bind(server, address, credentials, 'SKIPLEASE_GRPC_ADDRESS');
   let watchers: { hint(): void; stop(): void }[] = [];
+  const setStatus = (status: 'SERVING' | 'NOT_SERVING') => SERVICES.forEach((name) => health.setStatus(name, status));
   return {
     address: formatAddress({ host: address.host, port }),
     open: ({ engine, pool, payloadBytesMax, retention, depths, lease }) => {
@@ -124,9 +127,15 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
         server.removeService(definition);
         server.addService(guardDecoding(definition, receiveBytesMax), implementations[index]!);
       });
+      setStatus('SERVING');
       gate.open();
     },
-    drain: () => SERVICES.forEach((name) => health.setStatus(name, 'NOT_SERVING')),
+    close: () => {
+      gate.close();
+      setStatus('NOT_SERVING');
+      watchers.forEach((watcher) => watcher.stop());
+    },
+    drain: () => setStatus('NOT_SERVING'),
     stop: async (deadlineMs) => {
       watchers.forEach((watcher) => watcher.stop());
       await shutDown(server, deadlineMs);

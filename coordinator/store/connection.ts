@@ -60,9 +60,9 @@ export async function connectHot(databaseUrl: string, purpose: string): Promise<
 }
 
 async function refuseUnsuitable(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ version: number; version_text: string; backend: number; read_only: string }>(
+  const { rows } = await client.query<{ version: number; version_text: string; backend: number }>(
     `select current_setting('server_version_num')::int as version, current_setting('server_version') as version_text,
-            pg_backend_pid() as backend, current_setting('transaction_read_only') as read_only`,
+            pg_backend_pid() as backend`,
   );
   const server = rows[0]!;
   // A pooler answers the handshake itself, with a backend key of its own making.

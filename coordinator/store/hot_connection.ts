@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
 import { connectHot } from './connection.ts';
+import type { History } from './history.ts';
 
 /** A prepared statement: one text, one name, one place. */
 export interface Statement {
@@ -24,16 +25,18 @@ export class HotConnection {
   readonly #databaseUrl: string;
   readonly #purpose: string;
   readonly #observe: StatementObserver;
+  readonly #history: History;
   #client: Promise<pg.Client> | undefined;
   /** What #client resolved to. */
   #open: pg.Client | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(databaseUrl: string, purpose: string, observe: StatementObserver) {
+  constructor(databaseUrl: string, purpose: string, observe: StatementObserver, history: History) {
     this.#databaseUrl = databaseUrl;
     this.#purpose = purpose;
     this.#observe = observe;
+    this.#history = history;
   }
 
   /** Runs one statement as a transaction of its own. */
@@ -114,6 +117,10 @@ export class HotConnection {
   async #connect(): Promise<pg.Client> {
     try {
       const client = await connectHot(this.#databaseUrl, this.#purpose);
+      await this.#history.check(client).catch((error: unknown) => {
+        void client.end().catch(() => {});
+        throw error;
+      });
       client.on('end', () => this.#drop(client));
       client.on('error', () => this.#drop(client));
       this.#open = client;
@@ -134,7 +141,8 @@ export class HotConnection {
   }
 
   #failure(error: unknown, client: pg.Client): unknown {
-    if (isConnectionFailure(error)) {
+    // A server that has turned read-only may stay so, while the next connection leads to another.
+    if (isConnectionFailure(error) || sqlState(error) === READ_ONLY) {
       this.#drop(client);
     }
     return error;
@@ -156,6 +164,9 @@ export function sqlState(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && 'severity' in (error as object) ? code : undefined;
 }
+
+/** read_only_sql_transaction: the server is a standby, or its default_transaction_read_only is set. */
+const READ_ONLY = '25006';
 
 /** No answer came, or the connection ended: whether the statement took effect is not known. */
 export function isConnectionFailure(error: unknown): boolean {
@@ -180,5 +191,5 @@ export function isUniqueViolation(error: unknown): boolean {
 /** The database is in no condition to say yes or no now: the same statement may pass later. */
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error);
-  return isConnectionFailure(error) || state === '25006' || /^(40|53|55|57|58|XX)/.test(state!);
+  return isConnectionFailure(error) || state === READ_ONLY || /^(40|53|55|57|58|XX)/.test(state!);
 }

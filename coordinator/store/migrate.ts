@@ -1,26 +1,43 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
 import { RETENTION } from '../limits.ts';
 import { connect } from './connection.ts';
+import { enterHistory, refuseReadOnly, type Timeline } from './history.ts';
+import { isLocked } from './hot_connection.ts';
 import { ensurePartitions } from './partitions.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
 /** Any constant of ours: coordinators that start together migrate one after the other. */
 const ADVISORY_LOCK = 7_420_001;
+/**
+ * A migration gives way: whoever waits for a whole table makes all others wait behind it, coordinators at work too. So it waits
+ * for so long at most, lets them through, and tries again: for a minute or two.
+ */
+const LOCK_TIMEOUT_MS = 500;
+const LOCK_TRIES_MAX = 60;
+const LOCK_RETRY_MS = 1_000;
 
+/** `0013_what_it_does.sql`, or `0013_what_it_does.breaking.sql` where coordinators from before cannot work with what it leaves. */
 interface Migration {
   version: number;
   name: string;
 }
 
-/** Brings the schema `skiplease` to this binary's version, once, however many coordinators start together. */
-export async function migrate(databaseUrl: string, retentionDays = RETENTION.days): Promise<void> {
+/**
+ * Brings the schema `skiplease` to this binary's version, once, however many coordinators start together. One that is newer is
+ * left as it is: coordinators of two versions run side by side, unless a migration between them is breaking (README.md, Upgrades).
+ * Returns the history that the database goes on with.
+ */
+export async function migrate(databaseUrl: string, retentionDays = RETENTION.days): Promise<Timeline> {
   const client = await connect(databaseUrl, 'migrate', 'none');
   try {
+    await refuseReadOnly(client);
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK]);
     await applyMissing(client);
     await ensurePartitions(client, retentionDays);
+    return await enterHistory(client);
   } finally {
     await client.end();
   }
@@ -34,12 +51,13 @@ async function applyMissing(client: pg.Client): Promise<void> {
   const { rows } = await client.query<Migration>('select version, name from skiplease.migration order by version');
   const newest = rows.at(-1)?.version ?? 0;
   const supported = known.at(-1)?.version ?? 0;
-  if (newest > supported) {
+  const breaking = rows.findLast(({ version, name }) => version > supported && isBreaking(name));
+  if (breaking !== undefined) {
     throw new SkipleaseError(
       'FAILED_PRECONDITION',
       'SCHEMA_TOO_NEW',
-      `The database has schema version ${newest} (${rows.at(-1)!.name}); this coordinator knows up to ${supported}. ` +
-        'A newer coordinator has migrated it: start that version, or restore the database from before.',
+      `The database has schema version ${newest}, and with ${breaking.name} coordinators that know only up to ${supported}, as this one does, ` +
+        'cannot work. A newer coordinator has migrated it: start that version, or restore the database from before.',
     );
   }
   for (const migration of known.filter(({ version }) => version > newest)) {
@@ -49,20 +67,55 @@ async function applyMissing(client: pg.Client): Promise<void> {
   await client.query('revoke execute on all functions in schema skiplease from public');
 }
 
-async function apply(client: pg.Client, { version, name }: Migration): Promise<void> {
-  const text = await readFile(new URL(name, FOLDER), 'utf8');
-  await client.query('begin');
-  try {
-    await client.query(text);
-    await client.query('insert into skiplease.migration (version, name) values ($1, $2)', [version, name]);
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback').catch(() => {});
-    throw new SkipleaseError('INTERNAL', 'MIGRATION_FAILED', `Migration ${name} failed: ${(error as Error).message}`, { cause: error });
+async function apply(client: pg.Client, migration: Migration): Promise<void> {
+  const text = await readFile(new URL(migration.name, FOLDER), 'utf8');
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await tryToApply(client, migration, text);
+      return;
+    } catch (error) {
+      await client.query('rollback').catch(() => {});
+      if (error instanceof SkipleaseError) {
+        throw error;
+      }
+      if (!isLocked(error) || tries === LOCK_TRIES_MAX) {
+        const advice = isLocked(error) ? ' Some transaction keeps its tables locked: end that, then start again.' : '';
+        throw new SkipleaseError('INTERNAL', 'MIGRATION_FAILED', `Migration ${migration.name} failed: ${(error as Error).message}.${advice}`, { cause: error });
+      }
+      await delay(LOCK_RETRY_MS);
+    }
   }
 }
 
+async function tryToApply(client: pg.Client, { version, name }: Migration, text: string): Promise<void> {
+  await client.query('begin');
+  if (isBreaking(name)) {
+    await refuseWhileOthersWork(client, name);
+  }
+  await client.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+  await client.query(text);
+  await client.query('insert into skiplease.migration (version, name) values ($1, $2)', [version, name]);
+  await client.query('commit');
+}
+
+/** Whoever works with the schema as it was must have stopped: with what this migration leaves they could not. */
+async function refuseWhileOthersWork(client: pg.Client, name: string): Promise<void> {
+  const { rows } = await client.query<{ address: string }>('select address from skiplease.coordinator where expires_at > skiplease.now() order by address');
+  if (rows.length > 0) {
+    throw new SkipleaseError(
+      'FAILED_PRECONDITION',
+      'COORDINATORS_AT_WORK',
+      `Migration ${name} breaks coordinators of the version before, and ${rows.length} still work (${rows.map(({ address }) => address).join(', ')}). ` +
+        'Stop all of them, then start this one.',
+    );
+  }
+}
+
+function isBreaking(name: string): boolean {
+  return name.endsWith('.breaking.sql');
+}
+
 async function listMigrations(): Promise<Migration[]> {
-  const names = (await readdir(FOLDER)).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort();
+  const names = (await readdir(FOLDER)).filter((name) => /^\d{4}_\w+(\.breaking)?\.sql$/.test(name)).sort();
   return names.map((name) => ({ version: Number(name.slice(0, 4)), name }));
 }

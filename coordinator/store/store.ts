@@ -11,6 +11,7 @@ import { changedLimits, reviewLimits, sweepGates, type GateSweep } from './gates
 import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts';
 import { foldBatches, type Fold } from './fold_batches.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
+import { History } from './history.ts';
 import { HotConnection, isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
 import { scanLevels, type Level } from './levels.ts';
 import { ensurePartitions } from './partitions.ts';
@@ -66,11 +67,14 @@ export class Store {
   readonly #batched = new Optimism((error) => !isTransient(error) || isLocked(error));
   readonly #settles = new Optimism(isUniqueViolation);
 
-  constructor(databaseUrl: string, log: Log, observe: StatementObserver, retention: Retention = RETENTION) {
+  /** `history`: the one that all that is remembered here belongs to. */
+  constructor(
+    databaseUrl: string, log: Log, observe: StatementObserver, retention: Retention = RETENTION, history = new History(undefined, () => {}),
+  ) {
     this.#databaseUrl = databaseUrl;
     this.#retention = retention;
     this.log = log;
-    const connection = (purpose: string) => new HotConnection(databaseUrl, purpose, observe);
+    const connection = (purpose: string) => new HotConnection(databaseUrl, purpose, observe, history);
     this.#submit = connection('submit');
     this.#special = connection('special');
     this.#claim = connection('claim');

@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
+import { PROJECT } from './imports.ts';
 import { startProcess, type TestProcess } from './processes.ts';
 
-const MAIN = new URL('../../coordinator/main.ts', import.meta.url).pathname;
 /** What `npm start` gives to Node. */
 const NODE_FLAGS = packageJson.scripts.start.split(' ').filter((word) => word.startsWith('--'));
 
@@ -32,8 +33,11 @@ interface ReadyLine {
 export async function startCoordinator(options: {
   databaseUrl?: string;
   environment?: Record<string, string>;
+  /** Another tree than this one: a copy that was changed (tree_copy.ts). */
+  projectFolder?: string;
 }): Promise<TestCoordinator> {
-  const running = await startProcess(process.execPath, [...NODE_FLAGS, MAIN], {
+  const main = join(options.projectFolder ?? PROJECT, 'coordinator', 'main.ts');
+  const running = await startProcess(process.execPath, [...NODE_FLAGS, main], {
     env: {
       ...process.env,
       DATABASE_URL: options.databaseUrl ?? '',
