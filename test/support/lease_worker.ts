@@ -4,3 +4,5 @@ import { makeWorker, type EffectWorkerOptions } from './lease_workers.ts';
 
 const options = JSON.parse(process.argv[2]!) as EffectWorkerOptions;
 await makeWorker(options, { handleSignals: true, logger: pino(pino.destination({ sync: true })) }).run();
+// A handler that goes on, whatever its signal says, would keep the process.
+process.exit();

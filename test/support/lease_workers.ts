@@ -20,6 +20,8 @@ export interface EffectWorkerOptions {
   windowJobs: number;
   /** How long each job takes: milliseconds. */
   workMs: number;
+  /** At stop. Default: the library's. */
+  drainDeadlineMs?: number;
 }
 
 /** One line of the effects file: a handler began or ended. */
@@ -28,11 +30,13 @@ export interface Effect {
   attempt: number;
   workerId: string;
   moment: 'begun' | 'done';
+  /** What the worker's wall clock said. */
+  wallMs: number;
 }
 
 export function makeWorker(options: EffectWorkerOptions, { handleSignals, logger }: { handleSignals: boolean; logger: Logger }): Worker {
   const log = (jobId: string, attempt: number, moment: Effect['moment']): void =>
-    appendFileSync(options.effectsFile, `${JSON.stringify({ jobId, attempt, workerId: options.workerId, moment } satisfies Effect)}\n`);
+    appendFileSync(options.effectsFile, `${JSON.stringify({ jobId, attempt, workerId: options.workerId, moment, wallMs: Date.now() } satisfies Effect)}\n`);
   return new Worker({
     addresses: options.addresses,
     queues: [options.queue],
@@ -40,6 +44,7 @@ export function makeWorker(options: EffectWorkerOptions, { handleSignals, logger
     window: { jobs: options.windowJobs },
     workerId: options.workerId,
     handleSignals,
+    ...(options.drainDeadlineMs === undefined ? {} : { drainDeadlineMs: options.drainDeadlineMs }),
     logger,
     handlers: {
       work: async ({ id, attempt }) => {
@@ -52,8 +57,8 @@ export function makeWorker(options: EffectWorkerOptions, { handleSignals, logger
 }
 
 /** A worker in a process of its own, to be killed or frozen. */
-export function startWorkerProcess(options: EffectWorkerOptions): Promise<TestProcess> {
-  return startScript(SCRIPT, [JSON.stringify(options)], {});
+export function startWorkerProcess(options: EffectWorkerOptions, environment: Record<string, string> = {}): Promise<TestProcess> {
+  return startScript(SCRIPT, [JSON.stringify(options)], environment);
 }
 
 /** A worker in this process, which is there at once. Resolves once it is drained and stopped. */
