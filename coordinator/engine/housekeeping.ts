@@ -15,6 +15,7 @@ import type { Reaper } from './reaper.ts';
 import type { Rebalancer } from './rebalancer.ts';
 import type { Retirer } from './retirer.ts';
 import type { Sessions } from './sessions.ts';
+import type { Standing } from './standing.ts';
 import type { Sweeper } from './sweeper.ts';
 import type { Ticker } from './ticker.ts';
 import type { Timeouts } from './timeouts.ts';
@@ -35,7 +36,7 @@ const AUDIT_FOR_MS = 3 * STATEMENT_TIMEOUT_MS;
 /** What happens at regular times, all of it after a tick that committed. */
 export class Housekeeping {
   readonly #coordinatorId: string;
-  readonly #ttlMs: number;
+  readonly #standing: Standing;
   readonly #store: Store;
   readonly #sessions: Sessions;
   readonly #cancels: Cancels;
@@ -56,7 +57,6 @@ export class Housekeeping {
   readonly #keySweeper: KeySweeper;
   readonly #clock: Clock;
   readonly #found: (levels: Level[]) => void;
-  #tickedMs: number;
   #scanDueMs = 0;
   #partitionsDueMs: number;
   #sweepProgressDueMs: number;
@@ -70,7 +70,7 @@ export class Housekeeping {
 
   constructor(deps: {
     coordinatorId: string;
-    ttlMs: number;
+    standing: Standing;
     store: Store;
     sessions: Sessions;
     cancels: Cancels;
@@ -92,8 +92,7 @@ export class Housekeeping {
     found: (levels: Level[]) => void;
   }) {
     this.#coordinatorId = deps.coordinatorId;
-    this.#ttlMs = deps.ttlMs;
-    this.#tickedMs = deps.clock.nowMs();
+    this.#standing = deps.standing;
     this.#store = deps.store;
     this.#sessions = deps.sessions;
     this.#cancels = deps.cancels;
@@ -144,14 +143,11 @@ export class Housekeeping {
     if (beat.nextTickMs !== null) {
       this.#ticker.note(beat.nextTickMs);
     }
+    await this.#dropLost();
     await this.#line.listen();
     await this.#reaper.reap(beat);
     await this.#sweeper.sweep();
     const nowMs = this.#clock.nowMs();
-    if (!beat.renewed || nowMs - this.#tickedMs > this.#ttlMs) {
-      await this.#dropLost();
-    }
-    this.#tickedMs = nowMs;
     if (this.#auditDue) {
       this.#auditDue = false;
       this.#auditUntilMs = nowMs + AUDIT_FOR_MS;
@@ -206,14 +202,19 @@ export class Housekeeping {
     await this.#cancels.look();
   }
 
-  /** We were away for long enough to be given up: what others took, our workers must hear of. */
+  /** If we were away for long enough to be given up: what others took, our workers must hear of before they are promised anything. */
   async #dropLost(): Promise<void> {
+    const doubts = this.#standing.openDoubts;
+    if (doubts === undefined) {
+      return;
+    }
     // Only what was held before the look: a lease that is granted while it runs is not lost because it is not seen.
     const held = this.#sessions.heldLeaseIds();
     const sessionIds = [...this.#sessions.all()].map(({ id }) => id);
     const standing = new Set(await this.#store.ownLeases(this.#coordinatorId));
     this.#sessions.dropLost(new Set(held.filter((leaseId) => !standing.has(leaseId))));
     this.#sessions.dropGone(await this.#store.goneSessions(sessionIds));
+    this.#standing.settleDoubts(doubts);
   }
 
   /** Leases in our name that no session knows of go back with no attempt spent, once they have been seen twice. */

@@ -22,8 +22,6 @@ export class Pulse {
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #keeping: Promise<void> | undefined;
-  /** A tick found our row gone, and housekeeping has not dealt with that yet. */
-  #lost = false;
   #failing = false;
 
   constructor(deps: {
@@ -64,10 +62,9 @@ export class Pulse {
     const beat = await this.#store.beat(this.#coordinatorId, this.#ttlMs);
     this.#took(this.#clock.nowMs() - sentMs);
     if (!beat.renewed) {
-      this.#lost = true;
       await this.#store.enter(this.#coordinatorId, this.#ttlMs, this.#address);
     }
-    this.#standing.renewed(sentMs, beat.nowMs);
+    this.#standing.renewed(sentMs, beat.nowMs, !beat.renewed);
     return beat;
   }
 
@@ -91,12 +88,9 @@ export class Pulse {
   }
 
   async #keep(beat: Beat): Promise<void> {
-    const lost = this.#lost;
-    this.#lost = false;
     try {
-      await this.#beaten({ ...beat, renewed: !lost });
+      await this.#beaten(beat);
     } catch (error) {
-      this.#lost ||= lost;
       this.#metrics.error('HOUSEKEEPING_FAILED');
       this.#store.log.warn({ event: 'housekeeping_failed', err: error }, 'housekeeping failed; the next tick tries it again');
     } finally {

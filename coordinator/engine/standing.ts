@@ -12,19 +12,41 @@ export class Standing {
   /** Since when ticks have committed without a break. */
   #steadySinceMs = Infinity;
   #offsetMs = 0;
+  /** Times that others may have given us up, and how many of them have been looked into. */
+  #doubts = 0;
+  #doubtsSettled = 0;
 
   constructor(ttlMs: number, clock: Clock) {
     this.#ttlMs = ttlMs;
     this.#clock = clock;
   }
 
-  /** A tick that was sent at that moment has committed; `databaseMs` is what the database's clock said. */
-  renewed(sentMs: number, databaseMs: number): void {
-    if (sentMs - this.#renewedMs > this.#ttlMs) {
+  /**
+   * A tick that was sent at that moment has committed; `databaseMs` is what the database's clock said. `givenUp`: our row was
+   * gone. After that, or a break in which it may have been, some leases may be others' by now: nothing is promised until it
+   * was looked which.
+   */
+  renewed(sentMs: number, databaseMs: number, givenUp = false): void {
+    const first = this.#renewedMs === -Infinity;
+    const broken = sentMs - this.#renewedMs > this.#ttlMs;
+    if (broken) {
       this.#steadySinceMs = this.#clock.nowMs();
+    }
+    if (givenUp || (broken && !first)) {
+      this.#doubts += 1;
     }
     this.#renewedMs = sentMs;
     this.#offsetMs = databaseMs - (sentMs + this.#clock.nowMs()) / 2;
+  }
+
+  /** How many doubts there have been, if one is open: to be given to `settleDoubts` after a look that begins now. */
+  get openDoubts(): number | undefined {
+    return this.#doubts === this.#doubtsSettled ? undefined : this.#doubts;
+  }
+
+  /** What others took is known, and our workers have been told. */
+  settleDoubts(doubts: number): void {
+    this.#doubtsSettled = doubts;
   }
 
   /** Nothing is reaped before the fleet has had a TTL of good service in which to renew. */
@@ -35,6 +57,9 @@ export class Standing {
 
   /** How long a worker's leases are safe, counted from a heartbeat that arrives now: a TTL while all is well, less after. */
   validForMs(): number {
+    if (this.openDoubts !== undefined) {
+      return 0;
+    }
     const expiredMs = this.#clock.nowMs() - this.#renewedMs - this.#ttlMs;
     return Math.max(0, Math.min(this.#ttlMs, this.#ttlMs - expiredMs));
   }

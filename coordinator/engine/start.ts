@@ -169,7 +169,7 @@ export class RunningEngine implements Engine {
     this.#rebalancer = new Rebalancer({ intervalMs: options.rebalanceMs, store, sessions: this.sessions, clock, roomMade });
     this.#housekeeping = new Housekeeping({
       coordinatorId,
-      ttlMs: options.leaseTtlMs,
+      standing: this.standing,
       store,
       sessions: this.sessions,
       cancels: this.#cancels,

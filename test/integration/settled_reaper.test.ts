@@ -223,6 +223,7 @@ test('a coordinator whose row was removed enters again, and tells its workers wh
     const look = wire.holdAnswer('own_leases');
     await world.rows('with gone as (delete from skiplease.coordinator) delete from skiplease.lease where id = $1', [worker.leases[0]!.token.split('.')[0]]);
     await look.held;
+    t.is(engine.standing.validForMs(), 0, 'nothing is promised before it is known what was lost');
     // Granted after the look at what is left, and delivered before its answer: not lost.
     await engine.submit([newJob({ queue: 'new' })]);
     await worker.gets(3);
@@ -230,6 +231,7 @@ test('a coordinator whose row was removed enters again, and tells its workers wh
     await waitFor(() => worker.cancels.length > 0, { deadlineMs: 5_000, what: 'word of the lost lease' });
     await ticks(coordinator, 2);
     t.deepEqual(worker.cancels.map(({ token, reason }) => ({ token, reason })), [{ token: worker.leases[0]!.token, reason: CancelReason.LEASE_LOST }]);
+    t.true(engine.standing.validForMs() > 0);
     t.is(await world.count('coordinator'), 1);
     await waitFor(() => worker.session.heldJobs === 2, { deadlineMs: 5_000, what: 'what is held, with nothing reserved' });
     t.deepEqual(await worker.succeed(worker.leases[1]!), [1]);

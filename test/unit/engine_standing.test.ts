@@ -61,6 +61,25 @@ test('what it promises to workers shrinks once its own row has expired, and ends
   t.deepEqual(promises, [10_000, 10_000, 8_000, 1, 0, 0]);
 });
 
+test('after a break in which others may have acted it promises nothing until it was looked what they took', (t) => {
+  const { standing, beatUntil, at } = standingAt(0);
+  beatUntil(5_001);
+  t.is(standing.openDoubts, undefined, 'a coordinator that has just begun has nothing to lose');
+  at(40_000);
+  standing.renewed(40_000, 0);
+  t.is(standing.validForMs(), 0);
+  const look = standing.openDoubts!;
+  // It is away once more before the answer is here, which tells nothing of that time.
+  at(60_000);
+  standing.renewed(60_000, 0);
+  standing.settleDoubts(look);
+  t.is(standing.validForMs(), 0);
+  standing.settleDoubts(standing.openDoubts!);
+  t.is(standing.validForMs(), TTL_MS);
+  standing.renewed(60_000, 0, true);
+  t.is(standing.validForMs(), 0, 'its row was gone');
+});
+
 test('the database\'s time is told by a measured offset, from the middle of the tick', (t) => {
   const { standing, at } = standingAt(1_000);
   at(1_200);
