@@ -1,6 +1,7 @@
 /** Where a payments process finds the coordinator and the database. Read from the environment by worker.ts and submit.ts. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { WorkerOptions } from '../index.ts';
 
 /** Says that there is no database to work with, and what to do. */
 export class NoDatabaseError extends Error {}
@@ -8,6 +9,18 @@ export class NoDatabaseError extends Error {}
 /** `host:port` of the coordinators: SKIPLEASE_ADDRESSES, separated by commas. */
 export function coordinatorAddresses(environment: NodeJS.ProcessEnv): string[] {
   return (environment['SKIPLEASE_ADDRESSES'] || '127.0.0.1:7420').split(',').map((address) => address.trim());
+}
+
+/**
+ * TLS to the coordinators: SKIPLEASE_TLS_CA_FILE (who vouches for them), SKIPLEASE_TLS_CERT_FILE and SKIPLEASE_TLS_KEY_FILE (who this is).
+ * None: no TLS. They are read once.
+ */
+export function tlsOf(environment: NodeJS.ProcessEnv): Pick<WorkerOptions, 'tls'> {
+  const [ca, cert, key] = ['CA', 'CERT', 'KEY'].map((name) => {
+    const file = environment[`SKIPLEASE_TLS_${name}_FILE`];
+    return file ? readFileSync(file) : undefined;
+  });
+  return ca === undefined && cert === undefined && key === undefined ? {} : { tls: { ca, cert, key } };
 }
 
 /** DATABASE_URL; without it what a coordinator with an embedded database has written into its data folder. Throws NoDatabaseError. */

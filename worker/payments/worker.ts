@@ -9,7 +9,7 @@ import { captureLease, type CaptureContext, type CaptureJob, type CaptureOutcome
 import { ForeignLedgerError, ledgerPool, prepareLedger } from './ledger.ts';
 import { InputError, wholeNumber } from './input.ts';
 import { captureType, paymentsQueue } from './payment_jobs.ts';
-import { coordinatorAddresses, databaseUrlOf, NoDatabaseError } from './places.ts';
+import { coordinatorAddresses, databaseUrlOf, NoDatabaseError, tlsOf } from './places.ts';
 
 /** Leases that are captured at once, each in a transaction of its own. */
 const concurrency = 2;
@@ -59,6 +59,7 @@ async function main(): Promise<void> {
   };
   const worker = new Worker({
     addresses,
+    ...tlsOf(process.env),
     queues: [queue],
     batchHandlers: { [captureType]: handle },
     database: pool,
