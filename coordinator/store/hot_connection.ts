@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
 import { connectHot } from './connection.ts';
+import { GivenUp } from './given_up.ts';
 import type { History } from './history.ts';
 
 /** A prepared statement: one text, one name, one place. */
@@ -29,6 +30,7 @@ export class HotConnection {
   #client: Promise<pg.Client> | undefined;
   /** What #client resolved to. */
   #open: pg.Client | undefined;
+  readonly #givenUp = new GivenUp(1);
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -117,6 +119,7 @@ export class HotConnection {
   async #connect(): Promise<pg.Client> {
     try {
       const client = await connectHot(this.#databaseUrl, this.#purpose);
+      await this.#givenUp.check(client);
       await this.#history.check(client).catch((error: unknown) => {
         void client.end().catch(() => {});
         throw error;
@@ -143,6 +146,7 @@ export class HotConnection {
   #failure(error: unknown, client: pg.Client): unknown {
     // A server that has turned read-only may stay so, while the next connection leads to another.
     if (isConnectionFailure(error) || sqlState(error) === READ_ONLY) {
+      this.#givenUp.add(client);
       this.#drop(client);
     }
     return error;

@@ -3,6 +3,7 @@ import type { CommonQueryMethods, DatabasePool, Interceptor } from 'slonik';
 import { z } from 'zod';
 import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import { connect } from './connection.ts';
+import { GivenUp } from './given_up.ts';
 import { sqlState } from './hot_connection.ts';
 import type pg from 'pg';
 
@@ -52,6 +53,7 @@ export function openPool(databaseUrl: string): Promise<Pool> {
  * (sslmode=verify-full would be no TLS at all) and would wait for ever on a half-open connection.
  */
 function driverFactory(databaseUrl: string) {
+  const givenUp = new GivenUp(CONNECTIONS_MAX);
   return createDriverFactory(async () => ({
     createPoolClient: async ({ clientEventEmitter }) => {
       let client: pg.Client | undefined;
@@ -60,6 +62,7 @@ function driverFactory(databaseUrl: string) {
           client = await connect(databaseUrl, POOL_PURPOSE);
           // slonik does not listen any more to a connection that it has given up, which may say so later.
           client.on('error', (error) => clientEventEmitter.listenerCount('error') > 0 && clientEventEmitter.emit('error', error));
+          await givenUp.check(client);
           try {
             await client.query(SESSION_SETTINGS);
           } catch (error) {
@@ -79,7 +82,11 @@ function driverFactory(databaseUrl: string) {
             };
           } catch (error) {
             // Without an answer of the server the connection is of no more use: slonik must not send a ROLLBACK.
-            throw sqlState(error) === undefined ? new BackendTerminatedError(error as Error) : error;
+            if (sqlState(error) !== undefined) {
+              throw error;
+            }
+            givenUp.add(client!);
+            throw new BackendTerminatedError(error as Error);
           }
         },
         stream: () => {

@@ -2,6 +2,8 @@
 import { status } from '@grpc/grpc-js';
 import anyTest from 'ava';
 import pg from 'pg';
+import { connect as openConnection } from '../../coordinator/store/connection.ts';
+import { GivenUp } from '../../coordinator/store/given_up.ts';
 import { migrate } from '../../coordinator/store/migrate.ts';
 import { LeaseClient, succeeded } from '../support/lease_client.ts';
 import { startPrivateServer } from '../support/private_server.ts';
@@ -124,6 +126,25 @@ test('those who look are held up: they are bounded and told so, and work goes on
   await worker.cancel();
 });
 
+test('what was given up on and is still at it is not followed by another connection: they would pile up', async (t) => {
+  const { databaseUrl } = await start(t);
+  const stuck = await openConnection(databaseUrl, 'stuck');
+  const givenUp = new GivenUp(1);
+  await givenUp.check(stuck);
+  const query = stuck.query('select pg_sleep(60)').catch(() => {});
+  givenUp.add(stuck);
+  const admin = await connect(t, databaseUrl);
+  const backend = `select pid from pg_stat_activity where application_name = 'skiplease stuck' and state = 'active'`;
+  const { pid } = await waitFor(async () => (await admin.query<{ pid: number }>(backend)).rows[0], { deadlineMs: DEADLINE_MS, what: 'it to be busy' });
+  const error = await t.throwsAsync(openConnection(databaseUrl, 'next').then((client) => givenUp.check(client)));
+  t.like(error, { code: 'UNAVAILABLE', reason: 'DATABASE_STALLED' });
+  await admin.query('select pg_cancel_backend($1)', [pid]);
+  await query;
+  const next = await openConnection(databaseUrl, 'next');
+  await t.notThrowsAsync(waitFor(() => givenUp.check(next).then(() => true), { deadlineMs: DEADLINE_MS, what: 'it to be taken' }));
+  await Promise.all([next.end(), stuck.end()]);
+});
+
 test('PostgreSQL has no connection left for it, then slow commits, then none at all: it says so, and comes back each time', async (t) => {
   const server = await startPrivateServer({ durable: true, settings: { max_connections: '24', superuser_reserved_connections: '0' } });
   t.teardown(() => server.stop());
@@ -149,16 +170,15 @@ test('PostgreSQL has no connection left for it, then slow commits, then none at 
       others.push(other);
     }
   };
-  const ownGone = async () => {
+  const isAway = async () => {
     await takeAll();
-    const { rows } = await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'skiplease%'`);
-    return rows.length === 0;
+    await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'skiplease%'`);
+    return (await readyz(rpc)) === 'database away';
   };
-  await waitFor(ownGone, { deadlineMs: DEADLINE_MS, what: 'every connection to be taken' });
+  await waitFor(isAway, { deadlineMs: DEADLINE_MS, what: 'it to have no connection, and readiness to tell' });
   const full = await refused(call(rpc.jobs, 'submitJob', { job: jobSpec({ queue: 'slow' }) }));
   t.is(full.code, status.UNAVAILABLE);
   t.true(full.retryDelayMs! > 0);
-  await waitFor(async () => (await readyz(rpc)) === 'database away', { deadlineMs: DEADLINE_MS, what: 'readiness to tell' });
   await Promise.all(others.map((other) => other.end()));
   await waitFor(async () => (await readyz(rpc)) === 'ready', { deadlineMs: DEADLINE_MS, what: 'readiness' });
   t.deepEqual((await worker.report(lease.token, [succeeded(jobId!)])).jobs.map(({ status: given }) => given), [1]);
