@@ -4,11 +4,13 @@ import type pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
 import { RETENTION } from '../limits.ts';
 import { connect } from './connection.ts';
+import { grantRoles } from './grant_roles.ts';
 import { enterHistory, refuseReadOnly, type Timeline } from './history.ts';
-import { isLocked } from './hot_connection.ts';
+import { isLocked, sqlState } from './hot_connection.ts';
 import { ensurePartitions } from './partitions.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
+const INSUFFICIENT_PRIVILEGE = '42501';
 /** Any constant of ours: coordinators that start together migrate one after the other. */
 const ADVISORY_LOCK = 7_420_001;
 /**
@@ -28,6 +30,7 @@ interface Migration {
 /**
  * Brings the schema `skiplease` to this binary's version, once, however many coordinators start together. One that is newer is
  * left as it is: coordinators of two versions run side by side, unless a migration between them is breaking (README.md, Upgrades).
+ * Where there is nothing to do, a role that may change no schema is enough; FAILED_PRECONDITION where it is not.
  * Returns the history that the database goes on with.
  */
 export async function migrate(databaseUrl: string, retentionDays = RETENTION.days): Promise<Timeline> {
@@ -35,7 +38,7 @@ export async function migrate(databaseUrl: string, retentionDays = RETENTION.day
   try {
     await refuseReadOnly(client);
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK]);
-    await applyMissing(client);
+    await grantRoles(client, await applyMissing(client).catch(needsOwner));
     await ensurePartitions(client, retentionDays);
     return await enterHistory(client);
   } finally {
@@ -43,12 +46,10 @@ export async function migrate(databaseUrl: string, retentionDays = RETENTION.day
   }
 }
 
-async function applyMissing(client: pg.Client): Promise<void> {
+/** Returns whether there was anything to do. */
+async function applyMissing(client: pg.Client): Promise<boolean> {
   const known = await listMigrations();
-  await client.query(`create schema if not exists skiplease;
-    create table if not exists skiplease.migration (
-      version integer primary key, name text not null, applied_at timestamptz not null default clock_timestamp())`);
-  const { rows } = await client.query<Migration>('select version, name from skiplease.migration order by version');
+  const rows = await appliedMigrations(client);
   const newest = rows.at(-1)?.version ?? 0;
   const supported = known.at(-1)?.version ?? 0;
   const breaking = rows.findLast(({ version, name }) => version > supported && isBreaking(name));
@@ -60,11 +61,35 @@ async function applyMissing(client: pg.Client): Promise<void> {
         'cannot work. A newer coordinator has migrated it: start that version, or restore the database from before.',
     );
   }
-  for (const migration of known.filter(({ version }) => version > newest)) {
+  const missing = known.filter(({ version }) => version > newest);
+  if (missing.length === 0) {
+    return false;
+  }
+  await client.query(`create schema if not exists skiplease;
+    create table if not exists skiplease.migration (
+      version integer primary key, name text not null, applied_at timestamptz not null default clock_timestamp())`);
+  for (const migration of missing) {
     await apply(client, migration);
   }
   // Functions come into the world for everybody to call. Only what 0012_sql_interface.sql grants is meant for others.
   await client.query('revoke execute on all functions in schema skiplease from public');
+  return true;
+}
+
+async function appliedMigrations(client: pg.Client): Promise<Migration[]> {
+  const { rows } = await client.query<{ there: boolean }>("select to_regclass('skiplease.migration') is not null as there");
+  return rows[0]!.there ? (await client.query<Migration>('select version, name from skiplease.migration order by version')).rows : [];
+}
+
+/** It says what to do where the role may not. */
+function needsOwner(error: unknown): never {
+  const cause = error instanceof SkipleaseError ? error.cause : error;
+  if (sqlState(cause) !== INSUFFICIENT_PRIVILEGE) {
+    throw error;
+  }
+  throw new SkipleaseError('FAILED_PRECONDITION', 'MIGRATION_NEEDS_OWNER',
+    `The database's schema is not of this coordinator's version, and its role may not change it (${(cause as Error).message}). `
+      + 'Run `npm run migrate` with the DATABASE_URL of the schema\'s owner, or of somebody who may create it.', { cause: error });
 }
 
 async function apply(client: pg.Client, migration: Migration): Promise<void> {

@@ -51,7 +51,7 @@ export async function databaseNowMs(client: pg.ClientBase): Promise<number> {
 
 /**
  * Makes the partitions for now and the time ahead, where they are missing. The lowest one has no lower end: an id may be
- * up to a day old. CREATE, then ATTACH, because that does not block reads and writes of the parent.
+ * up to a day old.
  */
 export async function ensurePartitions(client: pg.ClientBase, retentionDays = RETENTION.days): Promise<void> {
   const nowMs = await databaseNowMs(client);
@@ -62,10 +62,10 @@ export async function ensurePartitions(client: pg.ClientBase, retentionDays = RE
       // Read anew each time: another coordinator may be at it.
       const end = (await listPartitions(client)).findLast((partition) => partition.table === table)?.toMs;
       if (end === undefined) {
-        await attach(client, table, `${table}_before_${dayName(today)}`, 'minvalue', `'${idFloor(today)}'`);
+        await add(client, table, null, idFloor(today));
       } else if (end <= nowMs + AHEAD * widthMs) {
         // After a long pause: one wide partition up to today, rather than one for each day nobody was here.
-        await attach(client, table, `${table}_${dayName(end)}`, `'${idFloor(end)}'`, `'${idFloor(Math.max(end + widthMs, today))}'`);
+        await add(client, table, idFloor(end), idFloor(Math.max(end + widthMs, today)));
       } else {
         break;
       }
@@ -73,17 +73,11 @@ export async function ensurePartitions(client: pg.ClientBase, retentionDays = RE
   }
 }
 
-async function attach(client: pg.ClientBase, table: string, name: string, from: string, to: string): Promise<void> {
+async function add(client: pg.ClientBase, table: string, fromId: string | null, toId: string): Promise<void> {
   await client.query('begin');
   try {
     await client.query("set local lock_timeout = '2s'");
-    // One at a time, and the loser finds it made.
-    await client.query('select pg_advisory_xact_lock(7420002)');
-    const exists = await client.query('select to_regclass($1) is not null as yes', [`skiplease.${name}`]);
-    if (!(exists.rows[0] as { yes: boolean }).yes) {
-      await client.query(`create table skiplease.${name} (like skiplease.${table} including all)`);
-      await client.query(`alter table skiplease.${table} attach partition skiplease.${name} for values from (${from}) to (${to})`);
-    }
+    await client.query('select skiplease.add_partition($1, $2, $3)', [table, fromId, toId]);
     await client.query('commit');
   } catch (error) {
     await client.query('rollback').catch(() => {});

@@ -107,15 +107,7 @@ export class Retirement {
 
   /** False: somebody writes to an old partition in a transaction that stays open. */
   async prepare(): Promise<boolean> {
-    const make = PARTITIONED_TABLES.map((table) => `
-      drop table if exists skiplease.${this.#lowest(table)};
-      create table skiplease.${this.#lowest(table)} (like skiplease.${table} including all,
-        -- What ATTACH would otherwise read the whole table for.
-        constraint below check (${table === 'job' ? 'id' : 'job_id'} < '${idFloor(this.#endMs)}'));`);
-    const follow = PARTITIONED_TABLES.flatMap((table) => this.#old(table).map(({ name }) => `
-      create or replace trigger carry_over after insert on skiplease.${name}
-        for each row execute function skiplease.carry_over('${this.#lowest(table)}');`));
-    return (await this.#locked(make.join(''))) && this.#briefly(follow.join(''));
+    return (await this.#locked('make_lowest')) && this.#briefly('follow_lowest');
   }
 
   /** Looks at the next so many jobs. undefined: that took too long, and nothing was done. */
@@ -171,14 +163,10 @@ export class Retirement {
 
   /**
    * False: somebody has used the tables in a transaction that stays open. One statement, so that no lock is held for a way
-   * to this process and back. The parents are locked before anything is done: who comes later waits there, and holds nothing.
+   * to this process and back.
    */
   async swap(): Promise<boolean> {
-    const swaps = PARTITIONED_TABLES.map((table) => `
-      drop table ${this.#old(table).map(({ name }) => `skiplease.${name}`).join(', ')};
-      alter table skiplease.${table} attach partition skiplease.${this.#lowest(table)} for values from (minvalue) to ('${idFloor(this.#endMs)}');`);
-    const swapped = await this.#briefly(`
-      lock table only skiplease.job, only skiplease.outcome, only skiplease.attempt in access exclusive mode; ${swaps.join('')}`);
+    const swapped = await this.#briefly('swap_lowest');
     this.oldestMs = swapped ? this.#endMs : this.oldestMs;
     return swapped;
   }
@@ -204,19 +192,19 @@ export class Retirement {
   }
 
   /** All or nothing, as one statement that ends with its commit, and in no more time than others may be made to wait. */
-  async #briefly(commands: string): Promise<boolean> {
+  async #briefly(step: 'follow_lowest' | 'swap_lowest'): Promise<boolean> {
     await this.#client.query(`set statement_timeout = ${LOCK_WAIT_MS_MAX}`);
     try {
-      return await this.#locked(commands);
+      return await this.#locked(step);
     } finally {
       await this.#client.query(`set statement_timeout = ${STATEMENT_TIMEOUT_MS}`);
     }
   }
 
   /** False: a lock that it needs was not to be had in time. */
-  async #locked(commands: string): Promise<boolean> {
+  async #locked(step: 'make_lowest' | 'follow_lowest' | 'swap_lowest'): Promise<boolean> {
     try {
-      await this.#client.query(`do $$ begin ${commands} end $$`);
+      await this.#client.query(`select skiplease.${step}($1)`, [idFloor(this.#endMs)]);
       return true;
     } catch (error) {
       if (isLocked(error) || sqlState(error) === QUERY_CANCELED) {

@@ -49,7 +49,7 @@ test('the coordinator is killed when it has copied, and before it could exchange
     const killed = await startScript(new URL('../support/store_retire_once.ts', import.meta.url).pathname, [world.url, '2', '5'], {});
     const connections = (having: string) => world.value<number>(
       `select count(*)::int from pg_stat_activity where application_name = 'skiplease retention' and datname = current_database() and ${having}`);
-    await waitFor(async () => (await connections(`query like '%access exclusive%'`)) > 0, { deadlineMs: DEADLINE_MS, what: 'it to ask for the tables' });
+    await waitFor(async () => (await connections(`query like '%swap_lowest%'`)) > 0, { deadlineMs: DEADLINE_MS, what: 'it to ask for the tables' });
     killed.kill('SIGKILL');
     await killed.exited;
     await waitFor(async () => (await connections('true')) === 0, { deadlineMs: DEADLINE_MS, what: 'its lock to be free' });
