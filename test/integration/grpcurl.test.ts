@@ -173,10 +173,11 @@ withGrpcurl('every command of the READMEs runs', async (t) => {
   const files: Record<string, string> = {
     'jobs.jsonl': jobs!, 'graph.json': [1, 2, 3].reduce((done, number) => done.replaceAll(`ID_${number}`, uuidv7()), graph!),
   };
+  await rpc.submit(jobSpec({ queue: 'payments' }));
   const created = await rpcCall('BatchService/CreateBatch', {});
   const replace = { 'grpcurl -plaintext': `'${binary}' -plaintext`, 'localhost:7420': rpc.coordinator.grpcAddress, JOB_ID: watched!, BATCH_ID: created.messages[0]!.batch!.id };
   const commands = [...await commandsOf('README.md', replace), ...await commandsOf('coordinator/rpc/README.md', replace),
-    ...await commandsOf('deploy/prometheus/README.md', replace)];
+    ...await commandsOf('deploy/README.md', replace), ...await commandsOf('deploy/prometheus/README.md', replace)];
   t.true(commands.length >= 15, commands.join('\n'));
   for (const command of commands) {
     const [alone, file] = command.split(' < ');

@@ -1,7 +1,7 @@
-/** Where a payments process finds the coordinator and the database. Read from the environment by worker.ts and submit.ts. */
+/** Where a payments process finds the coordinator and the database, and how it proves who it is. All from the environment. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { WorkerOptions } from '../index.ts';
+import { tokenFromFile, type SecurityOptions } from '../index.ts';
 
 /** Says that there is no database to work with, and what to do. */
 export class NoDatabaseError extends Error {}
@@ -12,15 +12,19 @@ export function coordinatorAddresses(environment: NodeJS.ProcessEnv): string[] {
 }
 
 /**
- * TLS to the coordinators: SKIPLEASE_TLS_CA_FILE (who vouches for them), SKIPLEASE_TLS_CERT_FILE and SKIPLEASE_TLS_KEY_FILE (who this is).
- * None: no TLS. They are read once.
+ * TLS to the coordinators: SKIPLEASE_TLS_CA_FILE (who vouches for them), SKIPLEASE_TLS_CERT_FILE and SKIPLEASE_TLS_KEY_FILE (who this is), read
+ * once; none: no TLS. SKIPLEASE_TOKEN_FILE: a token, which may be exchanged there.
  */
-export function tlsOf(environment: NodeJS.ProcessEnv): Pick<WorkerOptions, 'tls'> {
+export function securityOf(environment: NodeJS.ProcessEnv): SecurityOptions {
   const [ca, cert, key] = ['CA', 'CERT', 'KEY'].map((name) => {
     const file = environment[`SKIPLEASE_TLS_${name}_FILE`];
     return file ? readFileSync(file) : undefined;
   });
-  return ca === undefined && cert === undefined && key === undefined ? {} : { tls: { ca, cert, key } };
+  const token = environment['SKIPLEASE_TOKEN_FILE'];
+  return {
+    ...(ca === undefined && cert === undefined && key === undefined ? {} : { tls: { ca, cert, key } }),
+    ...(token ? { token: tokenFromFile(token) } : {}),
+  };
 }
 
 /** DATABASE_URL; without it what a coordinator with an embedded database has written into its data folder. Throws NoDatabaseError. */

@@ -8,7 +8,7 @@ import { JobClient, SkipleaseError } from '../index.ts';
 import { IntentFileError } from './intent_file.ts';
 import { newRun } from './job_id.ts';
 import { fileStreamOptions, paymentJobs } from './payment_jobs.ts';
-import { coordinatorAddresses, tlsOf } from './places.ts';
+import { coordinatorAddresses, securityOf } from './places.ts';
 import { exampleFile, InputError, wholeNumber } from './input.ts';
 
 async function main(): Promise<void> {
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const run = values.run ?? newRun();
   if (!validate(run) || version(run) !== 7) throw new InputError('--run must be a UUIDv7, such as an earlier submit has printed.');
   const jobCount = values.jobs === undefined ? undefined : wholeNumber('--jobs', values.jobs, 1, 100_000_000);
-  const client = new JobClient({ addresses: coordinatorAddresses(process.env), ...tlsOf(process.env) });
+  const client = new JobClient({ addresses: coordinatorAddresses(process.env), ...securityOf(process.env) });
   try {
     const started = performance.now();
     const totals = await client.stream(paymentJobs({

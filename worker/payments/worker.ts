@@ -2,14 +2,16 @@
  * The example worker: captures payments. `npm run worker` beside `npm start`; several may run at once. Settings are in
  * README.md.
  */
+import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Worker, type Logger } from '../index.ts';
+import { stayAlive } from './alive.ts';
 import { captureLease, type CaptureContext, type CaptureJob, type CaptureOutcomes } from './handler.ts';
 import { ForeignLedgerError, ledgerPool, prepareLedger } from './ledger.ts';
 import { InputError, wholeNumber } from './input.ts';
 import { captureType, paymentsQueue } from './payment_jobs.ts';
-import { coordinatorAddresses, databaseUrlOf, NoDatabaseError, tlsOf } from './places.ts';
+import { coordinatorAddresses, databaseUrlOf, NoDatabaseError, securityOf } from './places.ts';
 
 /** Leases that are captured at once, each in a transaction of its own. */
 const concurrency = 2;
@@ -45,9 +47,10 @@ function summary(outcomes: CaptureOutcomes): string {
 async function main(): Promise<void> {
   const logger = pino({ name: 'payments-worker' });
   const addresses = coordinatorAddresses(process.env);
-  const workerId = process.env['SKIPLEASE_WORKER_ID'] || `payments:${process.pid}`;
+  const workerId = process.env['SKIPLEASE_WORKER_ID'] || `payments:${hostname()}:${process.pid}`;
   const windowJobs = wholeNumber('SKIPLEASE_WINDOW_JOBS', process.env['SKIPLEASE_WINDOW_JOBS'] || '1000', 1, 100_000);
   const queue = process.env['SKIPLEASE_QUEUE'] || paymentsQueue;
+  stayAlive(process.env);
   const pool = await openLedger(logger);
   const capture = captureLease(workerId);
   const handle = async (jobs: readonly CaptureJob[], context: CaptureContext): Promise<CaptureOutcomes> => {
@@ -59,7 +62,6 @@ async function main(): Promise<void> {
   };
   const worker = new Worker({
     addresses,
-    ...tlsOf(process.env),
     queues: [queue],
     batchHandlers: { [captureType]: handle },
     database: pool,
@@ -67,6 +69,7 @@ async function main(): Promise<void> {
     window: { jobs: windowJobs },
     workerId,
     logger,
+    ...securityOf(process.env),
   });
   if (process.stdout.isTTY) {
     process.stdout.write(`\n  Capturing payments of the queue "${queue}" from ${addresses.join(', ')}. In another terminal:\n`
