@@ -1,4 +1,4 @@
-import type { handleServerStreamingCall } from '@grpc/grpc-js';
+import type { handleBidiStreamingCall, handleServerStreamingCall } from '@grpc/grpc-js';
 import {
   JobServiceService, StreamSubmitJobsResponse, SubmitJobResponse, SubmitJobsResponse,
 } from '../../proto/gen/skiplease/v1/job_service.ts';
@@ -8,27 +8,25 @@ import type { SkipleaseError } from '../errors.ts';
 import { SUBMIT_JOBS_MAX } from '../limits.ts';
 import { getJobs } from '../store/get_jobs.ts';
 import type { Pool } from '../store/pool.ts';
-import type { Retention } from '../types.ts';
 import type { Canceller } from './cancel.ts';
 import { fullJob } from './job_messages.ts';
 import { list } from './list_jobs.ts';
 import { retry } from './retry.ts';
 import { viewResponses } from './serialize.ts';
-import type { StatusMapper } from './status.ts';
-import { streamSubmit } from './stream_submit.ts';
 import { submittedIds } from './submit_answer.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkJobId } from './check_names.ts';
 import { checkJob, checkJobs } from './validate.ts';
+import type { JobRules } from './validate.ts';
 
 export interface JobServiceDependencies {
   engine: Engine;
   pool: Pool;
-  payloadBytesMax: number;
-  retention: Retention;
-  statuses: StatusMapper;
+  rules: () => JobRules;
   calls: UnaryCalls;
   canceller: Canceller;
+  /** rpc/stream_submit.ts */
+  submitStream: handleBidiStreamingCall<Buffer, StreamSubmitJobsResponse>;
   /** rpc/watch_jobs.ts */
   watch: handleServerStreamingCall<WatchJobRequest, WatchJobResponse>;
   /** NOT_FOUND, in words that say why. */
@@ -47,8 +45,7 @@ export const jobServiceDefinition = {
 
 /** skiplease.v1.JobService: submits go to the engine, the rest is read and changed in the database. */
 export function jobService(dependencies: JobServiceDependencies): JobServiceServer {
-  const { engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch, noSuchJob } = dependencies;
-  const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax, retentionDays: retention.days });
+  const { engine, pool, rules, calls, canceller, submitStream, watch, noSuchJob } = dependencies;
   return {
     submitJob: calls.handler(async ({ job }, _stopped, _access, client) => {
       const checked = checkJob(job, rules(), 'job');
@@ -61,7 +58,7 @@ export function jobService(dependencies: JobServiceDependencies): JobServiceServ
       return submittedIds(checked, await engine.submit(checked, client));
     }),
 
-    streamSubmitJobs: streamSubmit({ engine, rules, statuses }),
+    streamSubmitJobs: submitStream,
 
     getJob: calls.ordinary(async ({ jobId }, _stopped, access) => {
       const id = checkJobId(jobId);

@@ -21,6 +21,7 @@ import { queueService, queueServiceDefinition } from './queue_service.ts';
 import { reflection } from './reflection.ts';
 import { scheduleService, scheduleServiceDefinition } from './schedule_service.ts';
 import type { StatusMapper } from './status.ts';
+import { submitStreams } from './stream_submit.ts';
 import { watchTheirs } from './their_jobs.ts';
 import { UnaryCalls } from './unary.ts';
 import { activityWatches } from './watch_activity.ts';
@@ -54,11 +55,11 @@ export interface GrpcServer {
   address: string;
   /** Calls are answered from now on; before, each gets UNAVAILABLE. */
   open(dependencies: ServiceDependencies): void;
-  /** Calls get UNAVAILABLE again, and watches end, until it is opened with another engine. */
+  /** Calls get UNAVAILABLE again, and watches and submit streams end, until it is opened with another engine. */
   close(): void;
   /** Health says NOT_SERVING from now on: load balancers send nobody here any more. Calls go on. */
   drain(): void;
-  /** Ends watches, lets the other calls finish within `deadlineMs`, cuts off what is left. */
+  /** Ends watches and submit streams, lets the other calls finish within `deadlineMs`, cuts off what is left. */
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -100,7 +101,7 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
     reflection().addToServer(server);
   }
   const port = await bind(server, address, credentials, 'SKIPLEASE_GRPC_ADDRESS');
-  let watchers: { hint(): void; stop(): void }[] = [];
+  let endStreams = (): void => {};
   const setStatus = (status: 'SERVING' | 'NOT_SERVING') => SERVICES.forEach((name) => health.setStatus(name, status));
   return {
     address: formatAddress({ host: address.host, port }),
@@ -113,11 +114,16 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
       const queues = new Watcher(queueWatches(pool, () => engine.conditions), statuses);
       const activity = new Watcher(activityWatches(depths), statuses);
       const metricSpecs = new Watcher(metricSpecWatches(), statuses);
-      watchers = [batches, jobs, queues, activity, metricSpecs];
+      const rules = () => ({ nowMs: engine.nowMs(), payloadBytesMax, retentionDays: retention.days });
+      const submits = submitStreams({ engine, rules, statuses });
+      const watchers = [batches, jobs, queues, activity, metricSpecs];
+      endStreams = () => [...watchers, submits].forEach((streams) => streams.stop());
       engine.onMoved = () => watchers.forEach((watcher) => watcher.hint());
       const implementations = [
         batchService({ engine, pool, payloadBytesMax, calls, canceller, watch: batches.handler }),
-        jobService({ engine, pool, payloadBytesMax, retention, statuses, calls, canceller, watch: watchTheirs(pool, jobs.handler, missing, statuses), noSuchJob: missing }),
+        jobService({
+          engine, pool, rules, calls, canceller, submitStream: submits.handler, watch: watchTheirs(pool, jobs.handler, missing, statuses), noSuchJob: missing,
+        }),
         queueService({ engine, pool, calls, canceller, watch: queues.handler }),
         scheduleService({ engine, pool, payloadBytesMax, calls }),
         workerService({ pool, calls, lease }),
@@ -133,11 +139,11 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
     close: () => {
       gate.close();
       setStatus('NOT_SERVING');
-      watchers.forEach((watcher) => watcher.stop());
+      endStreams();
     },
     drain: () => setStatus('NOT_SERVING'),
     stop: async (deadlineMs) => {
-      watchers.forEach((watcher) => watcher.stop());
+      endStreams();
       await shutDown(server, deadlineMs);
     },
   };

@@ -29,10 +29,17 @@ export interface StreamSubmitDependencies {
 
 type Call = ServerDuplexStream<Buffer, StreamSubmitJobsResponse>;
 
-/** What the open streams hold together. */
+/** The open streams, and what they hold together. */
 interface Flood {
-  streams: number;
+  streams: Set<SubmitStream>;
   bytes: number;
+}
+
+/** Every StreamSubmitJobs of this coordinator. */
+export interface SubmitStreams {
+  handler: handleBidiStreamingCall<Buffer, StreamSubmitJobsResponse>;
+  /** The coordinator stops: what was not acknowledged is to be sent to another one, which an HTTP/2 connection that is cut off does not say. */
+  stop(): void;
 }
 
 /**
@@ -42,9 +49,12 @@ interface Flood {
  * A chunk stays bytes until the next commit has room for it (but one of each stream): jobs that wait in line as objects
  * are copied by each garbage collection, and cost more than all the rest of a submit.
  */
-export function streamSubmit(dependencies: StreamSubmitDependencies): handleBidiStreamingCall<Buffer, StreamSubmitJobsResponse> {
-  const flood: Flood = { streams: 0, bytes: 0 };
-  return (call) => new SubmitStream(call, flood, dependencies).open();
+export function submitStreams(dependencies: StreamSubmitDependencies): SubmitStreams {
+  const flood: Flood = { streams: new Set(), bytes: 0 };
+  return {
+    handler: (call) => new SubmitStream(call, flood, dependencies).open(),
+    stop: () => flood.streams.forEach((stream) => stream.stop()),
+  };
 }
 
 class SubmitStream {
@@ -70,8 +80,8 @@ class SubmitStream {
     for (const event of ['cancelled', 'error', 'close'] as const) {
       this.#call.on(event, () => this.#leave());
     }
-    this.#flood.streams += 1;
-    if (this.#flood.streams > STREAMS_MAX) {
+    this.#flood.streams.add(this);
+    if (this.#flood.streams.size > STREAMS_MAX) {
       this.#fail(new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_STREAMS', `${STREAMS_MAX} streams submit here already.`, { retryAfterMs: RETRY_AFTER_MS }));
       return;
     }
@@ -90,6 +100,11 @@ class SubmitStream {
       this.#ended = true;
       this.#goOn();
     });
+  }
+
+  stop(): void {
+    this.#fail(new SkipleaseError('UNAVAILABLE', 'STOPPING', 'This coordinator is stopping. Send what was not acknowledged to another one, with the same ids.',
+      { retryAfterMs: RETRY_AFTER_MS }));
   }
 
   get #isFull(): boolean {
@@ -140,7 +155,7 @@ class SubmitStream {
   #leave(): void {
     if (!this.#gone) {
       this.#gone = true;
-      this.#flood.streams -= 1;
+      this.#flood.streams.delete(this);
       this.#flood.bytes -= this.#chunks.splice(0).reduce((sum, { length }) => sum + length, 0);
     }
   }

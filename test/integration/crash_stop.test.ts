@@ -1,5 +1,9 @@
 /** Coordinators that are stopped: under load, alone, twice, and before they have started. */
+import { once } from 'node:events';
+import { credentials, type StatusObject } from '@grpc/grpc-js';
 import test from 'ava';
+import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
+import { JobServiceClient } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { startCoordinator } from '../support/coordinator.ts';
 import { createEmptyDatabase, createTestDatabase } from '../support/database.ts';
 import { LeaseClient, succeeded } from '../support/lease_client.ts';
@@ -23,6 +27,13 @@ test('one of two coordinators is stopped under load: its workers move, nothing i
   const byHand = await world.submit('by.hand', 2);
   const stream = await world.worker({ queues: ['by.hand'] });
   const lease = await stream.next('lease');
+  const submits = new JobServiceClient(first.grpcAddress, credentials.createInsecure());
+  const flood = submits.streamSubmitJobs();
+  t.teardown(() => submits.close());
+  flood.on('error', () => undefined);
+  const floodEnded = new Promise<StatusObject>((resolve) => flood.once('status', resolve));
+  flood.write({ chunk: 1, jobs: [JobSpec.create({ queue: 'flood', type: 'work' })] });
+  await once(flood, 'data');
   const jobs = Array.from({ length: 1_000 }, () => ({ queue, type: 'work' }));
   const jobIds = (await second.client.submitMany(jobs)).map(({ id }) => id);
   await waitFor(async () => (await world.records.countEnded(jobIds)) >= 100, { deadlineMs: DEADLINE_MS, what: '100 jobs to end' });
@@ -38,6 +49,7 @@ test('one of two coordinators is stopped under load: its workers move, nothing i
   t.deepEqual((await moved.report(lease.token, byHand.map((id) => succeeded(id)))).jobs.map(({ status }) => status), [2, 1]);
 
   t.is(await within(first.exited, DRAIN_DEADLINE_MS, 'the coordinator to end as soon as its workers have left'), 0);
+  t.is((await floodEnded).code, UNAVAILABLE, 'whoever submits is told to go elsewhere, and not cut off');
   await assertUnharmed(t, world, jobIds, effectsFile);
   t.deepEqual(await world.records.tried(byHand), []);
   t.deepEqual(await world.records.rows('select id from skiplease.coordinator'), [{ id: second.coordinatorId }]);
