@@ -1,6 +1,7 @@
 /** A real Prometheus with our rules scrapes two real coordinators: every rule evaluates, every panel of every dashboard has something to show. */
 import test from 'ava';
 import { PermanentError, Worker } from '../../worker/index.ts';
+import { manifestLines, valueOf as manifestValue } from '../autoscale/manifests.ts';
 import { startWorld, type World } from '../support/lease_world.ts';
 import { readPanels } from '../support/monitoring.ts';
 import { hasPrometheus, startPrometheus, type PrometheusServer } from '../support/prometheus.ts';
@@ -76,6 +77,18 @@ withPrometheus('every rule evaluates, and depths are not added up', async (t) =>
   t.deepEqual(rules.filter(({ health }) => health !== 'ok'), []);
   t.is(await valueOf('count(skiplease_ready_jobs{queue="unserved"})'), 2);
   t.is(await valueOf('queue:skiplease_ready_jobs:max{queue="unserved"}'), 3);
+});
+
+withPrometheus('what the autoscalers of deploy/k8s ask: the largest of what the coordinators say and never the sum; a queue that is not there is at zero', async (t) => {
+  await world.submit('scaled', 4);
+  const adapter = manifestValue(await manifestLines('prometheus-adapter', 'adapter-values.yaml'), 'metricsQuery')!
+    .replace('<<.Series>>', 'skiplease_workload_jobs').replace('<<.LabelMatchers>>', 'queue="scaled"');
+  const kedaLines = await manifestLines('keda-prometheus');
+  const keda = (queue: string) => manifestValue(kedaLines, 'query')!.replace('queue="payments"', `queue="${queue}"`);
+  await waitFor(async () => (await prometheus.query('skiplease_workload_jobs{queue="scaled"} == 4')).length === 2, { deadlineMs, what: 'both coordinators to say it' });
+  for (const query of [adapter, keda('scaled')]) t.is(await valueOf(query), 4, query);
+  t.is(await valueOf(keda('nowhere')), 0);
+  t.deepEqual((await prometheus.query(adapter)).map(({ metric }) => metric), [{ queue: 'scaled' }]);
 });
 
 withPrometheus('a backlog that nobody takes is noticed, and a coordinator that is gone', async (t) => {

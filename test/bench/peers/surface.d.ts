@@ -90,6 +90,8 @@ declare module '@observablehq/plot' {
   function rect<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
   function ruleY<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
   function text<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
+  function areaY<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
+  function line<Datum>(data: Datum[], options: Record<string, Channel<Datum>>): Mark;
   function plot(options: Record<string, unknown> & { marks: Mark[] }): Drawn;
 }
 
