@@ -3,6 +3,7 @@ import { startEmbeddedPostgres } from './embedded/index.ts';
 import { EngineKeeper } from './engine_keeper.ts';
 import type { RunningEngine } from './engine/start.ts';
 import { SkipleaseError } from './errors.ts';
+import { asksWhoCalls } from './exposure.ts';
 import { startHttp } from './observe/http.ts';
 import type { Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
@@ -67,7 +68,7 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
     server.drain();
   });
   shutdown.started();
-  announce(engine, server, http.address, database, log);
+  announce(engine, server, http.address, database, settings, log);
 }
 
 /**
@@ -108,7 +109,7 @@ async function openDatabase(settings: Settings, log: Log, shutdown: Shutdown): P
 }
 
 /** The one line that whoever started this process waits for. */
-function announce(engine: RunningEngine, server: GrpcServer, httpAddress: string, database: Database, log: Log): void {
+function announce(engine: RunningEngine, server: GrpcServer, httpAddress: string, database: Database, settings: Settings, log: Log): void {
   log.info({
     event: 'ready',
     coordinator_id: engine.coordinatorId,
@@ -118,6 +119,8 @@ function announce(engine: RunningEngine, server: GrpcServer, httpAddress: string
     ...(database.urlFile === undefined ? {} : { database_url_file: database.urlFile }),
   }, 'ready');
   if (process.stdout.isTTY) {
-    process.stdout.write(banner({ grpcAddress: server.address, httpAddress, dataFolder: database.dataFolder }));
+    process.stdout.write(banner({
+      grpcAddress: server.address, httpAddress, dataFolder: database.dataFolder, asksWhoCalls: asksWhoCalls(settings), tls: settings.tlsCertFile !== undefined,
+    }));
   }
 }

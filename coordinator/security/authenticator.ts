@@ -6,7 +6,7 @@ import { NO_IDENTITIES, parseIdentities, tokenHash } from './identities.ts';
 import type { Identities, Identity } from './identities.ts';
 import { JsonWebTokens } from './json_web_tokens.ts';
 import type { JwtSettings } from './json_web_tokens.ts';
-import { noCredentials, notBearer, unknownCertificate, unknownToken } from './refusals.ts';
+import { expiredToken, noCredentials, notBearer, unknownCertificate, unknownToken } from './refusals.ts';
 import { WatchedFiles } from './watched_files.ts';
 
 /** A token that was verified is good for this long, as far as it does not expire: a key that is taken back counts after it. */
@@ -111,6 +111,10 @@ export class Authenticator {
 
   #byCertificate(certificate: PeerCertificate): Access {
     const { names, expiresAtMs } = namesOf(certificate);
+    // Its connection may have been opened long ago.
+    if (expiresAtMs <= Date.now()) {
+      throw expiredToken();
+    }
     if (this.#identities === undefined && this.#jwt === undefined) {
       // Whoever has a certificate of the authority may do everything: that is what setting it alone means.
       return new Access(`certificate:${names[0] ?? ''}`, [{ can: ['admin'], queues: ['*'] }], { expiresAtMs });
