@@ -27,6 +27,6 @@ export const BURST_TAIL_LULL: Scenario = {
     { atSeconds: 1_300, jobs: 200, overSeconds: 0, workSeconds: 2 },
   ],
   endSeconds: 2_200,
-  speed: 20,
+  speed: 8,
   concurrency: 4,
 };

@@ -55,13 +55,13 @@ test('KEDA: from none at the first job, to none after the cooldown', (t) => {
 test('by Prometheus\' adapter: the metric of the coordinators, of any namespace, the largest of what they say, for each worker', async (t) => {
   const lines = await manifestLines('prometheus-adapter');
   t.is(valueOf(lines, 'type'), 'External');
-  t.is(valueOf(lines, 'name'), 'payments-worker');
+  t.is(valueOf(lines, 'name'), 'skiplease-payments-worker', 'the alert on an autoscaler at its maximum knows ours by their names');
   const target = lines.slice(lines.indexOf('metric:'));
   t.like(target, ['metric:', 'name: skiplease_workload_jobs', 'selector:', 'matchLabels:', 'queue: payments', 'target:', 'type: AverageValue']);
   const rule = await manifestLines('prometheus-adapter', 'adapter-values.yaml');
   t.is(valueOf(rule, 'as'), 'skiplease_workload_jobs');
   t.is(valueOf(rule, 'namespaced'), 'false');
-  t.is(valueOf(rule, 'metricsQuery'), 'max by (queue) (<<.Series>>{<<.LabelMatchers>>})');
+  t.regex(valueOf(rule, 'metricsQuery')!, /^max by \(queue\) \(<<\.Series>>\{<<\.LabelMatchers>>\} and on \(instance\) .* < 30\)$/);
   const autoscaler = await horizontalPodAutoscaler();
   t.deepEqual(looks(new HorizontalPodAutoscaler(autoscaler), [1_900, 30_000, 30_000, 30_000, 30_000]), [1, 5, 10, 15, 15]);
   const down = looks(new HorizontalPodAutoscaler(autoscaler), Array.from({ length: 24 }, (_, look) => (look === 0 ? 40_000 : 0)), 20);
@@ -73,7 +73,7 @@ test('by KEDA\'s prometheus trigger: likewise, and a queue that is not there goe
   const lines = await manifestLines('keda-prometheus');
   t.true(lines.includes('- type: prometheus'));
   t.is(valueOf(lines, 'metricType'), 'AverageValue');
-  t.regex(valueOf(lines, 'query')!, /^max\(skiplease_workload_jobs\{queue="payments"\}\) or min\(.*\) \* 0$/);
+  t.regex(valueOf(lines, 'query')!, /^max\(skiplease_workload_jobs\{queue="payments"\} and on \(instance\) .*\) or min\(.*\) \* 0$/);
   t.is(valueOf(lines, 'ignoreNullValues'), 'false', 'an outage is not an empty queue');
   const { autoscaler, minReplicaCount } = await scaledObject('keda-prometheus');
   t.is(minReplicaCount, 0);
