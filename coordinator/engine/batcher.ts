@@ -22,6 +22,7 @@ export class Batcher<Item> {
   readonly #laneOf: (item: Item) => string;
   /** Those with something that waits, or is being flushed; in turn: the first begins the next flush. */
   readonly #lanes = new Map<string, Lane<Item>>();
+  /** What waits, not counting the flush that runs. */
   #items = 0;
   #weight = 0;
   #running = false;
@@ -34,11 +35,6 @@ export class Batcher<Item> {
     this.#weightMax = weightMax;
     this.#weigh = weigh;
     this.#laneOf = laneOf;
-  }
-
-  /** Weight of what waits, not counting the flush that runs. */
-  get waitingWeight(): number {
-    return this.#weight;
   }
 
   /** All that this lane would get of the next flush is waiting in it already. */

@@ -293,11 +293,6 @@ export class RunningEngine implements Engine {
     this.#dispatcher.wake();
   }
 
-  /** Outcomes that wait for their commit. */
-  get waitingOutcomes(): number {
-    return this.settler.waitingOutcomes;
-  }
-
   /** It is going away: nobody new comes in. */
   get stopping(): boolean {
     return this.#stopping;

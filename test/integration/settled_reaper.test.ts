@@ -253,7 +253,7 @@ test('a coordinator that is stopped while its database is away does not wait for
     proxy.refuse(true);
     proxy.cut();
     void worker.succeed(worker.leases[0]!);
-    await waitFor(() => engine.waitingOutcomes > 0 || engine.standing.silentMs > TTL_MS, { deadlineMs: 5_000, what: 'a report that waits' });
+    await waitFor(() => engine.settler.waitingOutcomes > 0 || engine.standing.silentMs > TTL_MS, { deadlineMs: 5_000, what: 'a report that waits' });
     await within(stop(), 15_000, 'the stop');
     t.is(await world.count('outcome'), 0);
     t.is(await world.count('lease'), 1, 'its worker still holds it, and may report it elsewhere');
