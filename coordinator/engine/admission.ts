@@ -43,15 +43,29 @@ export class Admission {
     this.#clock = clock;
   }
 
-  /** Counts it in, until `leave`. RESOURCE_EXHAUSTED when that is too much. */
-  enter({ client, jobs, bytes }: SubmitWeight): void {
+  /** Why a submit of this client is turned away now; undefined: it is not. */
+  refusal(client: string): SkipleaseError | undefined {
     if (this.#jobs >= SUBMIT_WAITING_JOBS_MAX || this.#bytes >= SUBMIT_WAITING_BYTES_MAX || this.#calls >= SUBMIT_WAITING_CALLS_MAX) {
-      throw exhausted('TOO_MANY_SUBMITS_WAITING', 'More submits wait for their commit than this coordinator holds. Send it again a little later.', RETRY_AFTER_MS);
+      return exhausted('TOO_MANY_SUBMITS_WAITING', 'More submits wait for their commit than this coordinator holds. Send it again a little later.', RETRY_AFTER_MS);
     }
     const waiting = this.#byClient.get(client) ?? 0;
     if (waiting >= this.#limits.waitingJobsMax) {
-      throw exhausted('CLIENT_SUBMITS_WAITING', `${waiting} jobs of this client wait for their commit, of ${this.#limits.waitingJobsMax} at most `
+      return exhausted('CLIENT_SUBMITS_WAITING', `${waiting} jobs of this client wait for their commit, of ${this.#limits.waitingJobsMax} at most `
         + '(SKIPLEASE_CLIENT_WAITING_JOBS_MAX). Send it again a little later.', RETRY_AFTER_MS);
+    }
+    const owedMs = this.#fullInMs(client) - 1_000;
+    if (owedMs >= 0) {
+      return exhausted('CLIENT_TOO_FAST', `This client submits more than ${this.#limits.jobsPerSecond} jobs in a second (SKIPLEASE_CLIENT_JOBS_PER_SECOND). Send it again later.`,
+        Math.ceil(owedMs) + 1);
+    }
+    return undefined;
+  }
+
+  /** Counts it in, until `leave`. RESOURCE_EXHAUSTED when that is too much. */
+  enter({ client, jobs, bytes }: SubmitWeight): void {
+    const refusal = this.refusal(client);
+    if (refusal !== undefined) {
+      throw refusal;
     }
     if (this.#limits.jobsPerSecond > 0) {
       this.#takeTokens(client, jobs);
@@ -59,7 +73,7 @@ export class Admission {
     this.#jobs += jobs;
     this.#bytes += bytes;
     this.#calls += 1;
-    this.#byClient.set(client, waiting + jobs);
+    this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + jobs);
   }
 
   leave({ client, jobs, bytes }: SubmitWeight): void {
@@ -74,21 +88,20 @@ export class Admission {
     }
   }
 
+  /** Until its bucket is full: milliseconds. */
+  #fullInMs(client: string): number {
+    const fullAgainMs = this.#fullAgainMs.get(client);
+    return fullAgainMs === undefined ? 0 : Math.max(0, fullAgainMs - this.#clock.nowMs());
+  }
+
   /** A submit passes while there is a token; what it takes beyond is owed, and waited for by the next one. */
   #takeTokens(client: string, jobs: number): void {
-    const nowMs = this.#clock.nowMs();
-    const fullAgainMs = Math.max(nowMs, this.#fullAgainMs.get(client) ?? nowMs);
-    const owedMs = fullAgainMs - nowMs - 1_000;
-    if (owedMs >= 0) {
-      const { jobsPerSecond } = this.#limits;
-      throw exhausted('CLIENT_TOO_FAST', `This client submits more than ${jobsPerSecond} jobs in a second (SKIPLEASE_CLIENT_JOBS_PER_SECOND). Send it again later.`,
-        Math.ceil(owedMs) + 1);
-    }
+    const fullAgainMs = this.#clock.nowMs() + this.#fullInMs(client) + (jobs * 1_000) / this.#limits.jobsPerSecond;
     this.#fullAgainMs.delete(client);
     if (this.#fullAgainMs.size >= CLIENTS_MAX) {
       this.#fullAgainMs.delete(this.#fullAgainMs.keys().next().value!);
     }
-    this.#fullAgainMs.set(client, fullAgainMs + (jobs * 1_000) / this.#limits.jobsPerSecond);
+    this.#fullAgainMs.set(client, fullAgainMs);
   }
 }
 

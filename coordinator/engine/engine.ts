@@ -1,3 +1,4 @@
+import type { SkipleaseError } from '../errors.ts';
 import type { Condition } from './guard.ts';
 import type { CancelCommit } from '../store/cancel_jobs.ts';
 import type { NewJob, QueueSettings } from '../types.ts';
@@ -28,6 +29,8 @@ export interface Engine {
    * client, or a queue is full) or UNAVAILABLE. Clients share each commit evenly.
    */
   submit(jobs: NewJob[], client?: string): Promise<SubmitAnswer>;
+  /** Why a submit of this client is turned away now, whatever is in it; undefined: it is not. */
+  submitRefusal(client: string): SkipleaseError | undefined;
   /** False while as many jobs of this client wait for their commit as its part of the next one takes: more would only fill the memory. */
   wantsSubmits(client: string): boolean;
   /** Milliseconds of the database's clock, by a measured offset. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { v7 as uuidv7 } from 'uuid';
 import { systemClock } from '../clock.ts';
 import { PROMOTE_JOBS_MAX, STATEMENT_TIMEOUT_MS } from '../limits.ts';
+import type { SkipleaseError } from '../errors.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { QueueSample } from '../observe/queue_gauges.ts';
 import type { Level } from '../store/levels.ts';
@@ -227,6 +228,10 @@ export class RunningEngine implements Engine {
 
   submit(jobs: NewJob[], client = ''): Promise<SubmitAnswer> {
     return this.#submitter.submit(jobs, client);
+  }
+
+  submitRefusal(client: string): SkipleaseError | undefined {
+    return this.#submitter.refusal(client);
   }
 
   wantsSubmits(client: string): boolean {

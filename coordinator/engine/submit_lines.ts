@@ -69,6 +69,15 @@ export class SubmitLines {
     return !this.#plain.isFull(client) && !this.#special.isFull(client);
   }
 
+  /** Why a submit of this client is turned away now; undefined: it is not. */
+  refusal(client: string): SkipleaseError | undefined {
+    const refusal = this.#admission.refusal(client);
+    if (refusal !== undefined) {
+      this.#countRefused(refusal, 1);
+    }
+    return refusal;
+  }
+
   async submit(jobs: NewJob[], client: string): Promise<SubmitAnswer> {
     const weight: SubmitWeight = { client, jobs: jobs.length, bytes: jobs.reduce((sum, job) => sum + jobBytes(job), 0) };
     this.#enterOrRefuse(weight);

@@ -53,6 +53,11 @@ export class Submitter {
     return this.#lines.wantsMore(client);
   }
 
+  /** Why a submit of this client is turned away now; undefined: it is not. */
+  refusal(client: string): SkipleaseError | undefined {
+    return this.#lines.refusal(client);
+  }
+
   submit(jobs: NewJob[], client: string): Promise<SubmitAnswer> {
     return this.#lines.submit(jobs, client);
   }

@@ -22,6 +22,7 @@ import { reflection } from './reflection.ts';
 import { scheduleService, scheduleServiceDefinition } from './schedule_service.ts';
 import type { StatusMapper } from './status.ts';
 import { submitStreams } from './stream_submit.ts';
+import { SubmitGate } from './submit_gate.ts';
 import { watchTheirs } from './their_jobs.ts';
 import { UnaryCalls } from './unary.ts';
 import { activityWatches } from './watch_activity.ts';
@@ -84,13 +85,14 @@ export interface ServerOptions {
 export async function bindServer(options: ServerOptions, statuses: StatusMapper): Promise<GrpcServer> {
   const { address, receiveBytesMax, credentials, guard } = options;
   const gate = new Gate(statuses);
+  const submitGate = new SubmitGate(statuses);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, 'SERVING'])));
   const server = new Server({
     ...KEEPALIVE,
     'grpc.max_receive_message_length': receiveBytesMax * POLITE_FACTOR,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
     // In the order in which a call comes to them.
-    interceptors: [gate.interceptor, answerUnreadable(statuses), ...(guard === undefined ? [] : [guard.interceptor])],
+    interceptors: [gate.interceptor, answerUnreadable(statuses), ...(guard === undefined ? [] : [guard.interceptor]), submitGate.interceptor],
   });
   const definitions = [
     batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, scheduleServiceDefinition, workerServiceDefinition, externalScalerDefinition,
@@ -106,6 +108,7 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
   return {
     address: formatAddress({ host: address.host, port }),
     open: ({ engine, pool, payloadBytesMax, retention, depths, lease }) => {
+      submitGate.engine = engine;
       const calls = new UnaryCalls(statuses);
       const canceller = new Canceller({ engine, pool });
       const missing = (id: string) => noSuchJob(id, engine.nowMs(), retention);

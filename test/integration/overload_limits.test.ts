@@ -145,6 +145,12 @@ test('over gRPC: the reason, when to come again, and a client that does', async 
   t.like(refusal, { code: status.RESOURCE_EXHAUSTED, reason: 'CLIENT_TOO_FAST', domain: 'skiplease' });
   t.true(refusal.retryDelayMs! > 0 && refusal.retryDelayMs! <= 1_600, `${refusal.retryDelayMs} ms`);
 
+  const unreadable = await refused(new Promise((resolve, reject) => {
+    const path = '/skiplease.v1.JobService/SubmitJobs';
+    rpc.jobs.makeUnaryRequest(path, (bytes: Buffer) => bytes, (bytes) => bytes, Buffer.from([0xff]), (error, response) => (error === null ? resolve(response) : reject(error)));
+  }));
+  t.is(unreadable.reason, 'CLIENT_TOO_FAST', 'what is turned away is not even read');
+
   const stream = rpc.jobs.streamSubmitJobs();
   stream.on('error', () => {});
   stream.write({ chunk: 1, jobs: [jobSpec({ queue: 'rated' })] });
