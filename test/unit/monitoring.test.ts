@@ -67,6 +67,15 @@ test('depths are the same on every coordinator: rules take the highest of the fr
   }
 });
 
+test('the rules for the Prometheus operator are these', async (t) => {
+  const groups = await Promise.all(['recording_rules.yml', 'alerts.yml'].map(async (name) => {
+    const text = await readFile(new URL(name, PROMETHEUS), 'utf8');
+    return text.slice(text.indexOf('groups:\n') + 'groups:\n'.length).replaceAll(/^(?=.)/gm, '  ');
+  }));
+  const resource = await readFile(new URL('../k8s/components/monitoring/prometheus_rule.yaml', PROMETHEUS), 'utf8');
+  t.is(resource.slice(resource.indexOf('  groups:\n') + '  groups:\n'.length), groups.join(''));
+});
+
 test('every alert says what to do, and is tested when it fires and when it does not', async (t) => {
   const runbooks = await readFile(new URL('README.md', PROMETHEUS), 'utf8');
   const tests = await Promise.all((await readdir(new URL('tests/', PROMETHEUS))).map((name) => readFile(new URL(`tests/${name}`, PROMETHEUS), 'utf8')));
