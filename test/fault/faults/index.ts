@@ -2,27 +2,33 @@ import type { Fault } from '../fault.ts';
 import { crashDatabase } from './crash_database.ts';
 import { cutDatabaseLink, cutWorkerLink } from './cut_link.ts';
 import { delayDatabaseLink, delayWorkerLink } from './delay_link.ts';
+import { failOver } from './fail_over.ts';
 import { freezeCoordinator, freezeWorker } from './freeze_process.ts';
 import { halfOpenDatabaseLink, halfOpenWorkerLink } from './half_open_link.ts';
 import { killConnections } from './kill_connections.ts';
 import { killCoordinator, killWorker } from './kill_process.ts';
 import { lockTable } from './lock_table.ts';
+import { readOnly } from './read_only.ts';
 import { restartDatabase } from './restart_database.ts';
+import { rollingRestart } from './rolling_restart.ts';
 import { slowReader } from './slow_reader.ts';
 import { stopCoordinator, stopWorker } from './stop_process.ts';
 import { trickleDatabaseLink, trickleWorkerLink } from './trickle_link.ts';
+import { wrongClocks } from './wrong_clock.ts';
 
 /** Every fault there is, by the order of the README. */
 export const FAULTS: readonly Fault[] = [
   killCoordinator, killWorker,
   freezeCoordinator, freezeWorker,
   stopCoordinator, stopWorker,
-  crashDatabase, restartDatabase, killConnections, lockTable,
+  rollingRestart,
+  crashDatabase, restartDatabase, failOver, readOnly, killConnections, lockTable,
   cutWorkerLink, cutDatabaseLink,
   delayWorkerLink, delayDatabaseLink,
   trickleWorkerLink, trickleDatabaseLink,
   halfOpenWorkerLink, halfOpenDatabaseLink,
   slowReader,
+  ...wrongClocks,
 ];
 
 /** Those that are named, separated by commas; empty: all. Throws with a message for people. */

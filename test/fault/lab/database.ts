@@ -1,6 +1,8 @@
+import { rm } from 'node:fs/promises';
 import pg from 'pg';
 import type { EmbeddedPostgres } from '../../../coordinator/embedded/index.ts';
 import { makeServerFolder, startPrivateServer } from '../../support/private_server.ts';
+import { startStandby } from '../../support/standby.ts';
 
 /** How long the lab itself waits for the database to answer one statement. */
 const STATEMENT_TIMEOUT_MS = 30_000;
@@ -10,11 +12,9 @@ const SETTINGS = { track_commit_timestamp: 'on', shared_buffers: '64MB', max_wal
 
 /** The lab's PostgreSQL: a server of its own, in a data folder, with its own durability, to be stopped, killed and started again. */
 export class LabDatabase {
-  readonly dataFolder: string;
   #server: EmbeddedPostgres;
 
   private constructor(server: EmbeddedPostgres) {
-    this.dataFolder = server.dataFolder;
     this.#server = server;
   }
 
@@ -45,9 +45,19 @@ export class LabDatabase {
 
   /** After stop(): the same data on the same port. */
   async start(settings: Readonly<Record<string, string>> = {}): Promise<void> {
-    this.#server = await startPrivateServer({
-      durable: true, dataFolder: this.dataFolder, port: this.#server.port, settings: { ...SETTINGS, ...settings },
-    });
+    const { dataFolder, port } = this.#server;
+    this.#server = await startPrivateServer({ durable: true, dataFolder, port, settings: { ...SETTINGS, ...settings } });
+  }
+
+  /** It crashes, and a standby that has received all that was committed takes its place, at another address: links must be aimed anew. */
+  async failOver(): Promise<void> {
+    const standby = await startStandby(this.#server, { durable: true, settings: SETTINGS });
+    await standby.makeSynchronous();
+    const { dataFolder } = this.#server;
+    await this.stop('immediate');
+    await standby.promote();
+    this.#server = standby.server;
+    await rm(dataFolder, { recursive: true });
   }
 
   /** One statement, on a connection of its own, past all links. */

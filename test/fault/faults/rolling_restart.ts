@@ -1,0 +1,21 @@
+import { waitFor } from '../../support/wait.ts';
+import type { Fault } from '../fault.ts';
+
+/** A drain and a start, on a busy machine. */
+const UP_DEADLINE_MS = 60_000;
+
+export const rollingRestart: Fault = {
+  name: 'rolling-restart',
+  does: 'SIGTERM of every coordinator in turn, each once the one before it is back',
+  target: 'everything',
+  // As long as it takes: about so long.
+  lastsMs: [8_000, 12_000],
+  weight: 1,
+  inject: async ({ coordinators }) => {
+    for (const coordinator of coordinators) {
+      const { incarnation } = coordinator;
+      if (!coordinator.kill('SIGTERM')) continue;
+      await waitFor(() => coordinator.incarnation > incarnation && coordinator.pid !== undefined, { deadlineMs: UP_DEADLINE_MS, what: `${coordinator.name} to be back` });
+    }
+  },
+};
