@@ -8,7 +8,7 @@ import { SkipleaseError } from '../../worker/index.ts';
 import { Chunker, messageBytesMaxDefault } from '../../worker/client/chunks.ts';
 import { snapshotFrom } from '../../worker/client/job_snapshot.ts';
 import { specBytes, specFrom } from '../../worker/new_job.ts';
-import { retryWaitMs, withRetries } from '../../worker/client/retry.ts';
+import { isOfAddress, retryWaitMs, withRetries } from '../../worker/client/retry.ts';
 import { durationFromMs, msFromDuration } from '../../worker/wire/duration.ts';
 import { payloadFrom, valueFrom } from '../../worker/wire/payload.ts';
 
@@ -36,6 +36,18 @@ test('details that do not parse do not hide the error', (t) => {
   metadata.set('grpc-status-details-bin', Buffer.from([0xff, 0xff, 0xff]));
   const error = SkipleaseError.fromStatus({ code: codes.NOT_FOUND, details: 'no such job', metadata });
   t.like(error, { code: 'NOT_FOUND', message: 'no such job', reason: '', retryDelayMs: undefined });
+});
+
+test('a call that a coordinator cuts off at its end is tried again, elsewhere', async (t) => {
+  const cutOff = new SkipleaseError(codes.CANCELLED, 'Call cancelled');
+  t.true(isOfAddress(cutOff));
+  let tries = 0;
+  const answer = await withRetries(2, async () => {
+    tries += 1;
+    if (tries === 1) throw cutOff;
+    return 'done';
+  }, () => {});
+  t.is(answer, 'done');
 });
 
 test('a retry waits as long as the coordinator asks, and tries are bounded', async (t) => {

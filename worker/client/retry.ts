@@ -3,11 +3,14 @@ import { SkipleaseError } from '../skiplease_error.ts';
 import { backoffMs } from '../stream/backoff.ts';
 import type { BackoffBounds } from '../stream/backoff.ts';
 
-/** Passing troubles. Every call of the client is safe to repeat: ids are made before the first try. */
-const passingCodes = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'ABORTED']);
+/**
+ * Passing troubles. Every call of the client is safe to repeat: ids are made before the first try. CANCELLED never was by us: it is what
+ * gRPC makes of a call that a coordinator, or a proxy, cut off at its own end.
+ */
+const passingCodes = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED', 'ABORTED']);
 
 /** These say that another coordinator may do better. */
-const addressCodes = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
+const addressCodes = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED']);
 
 const backoff: BackoffBounds = { firstMs: 50, mostMs: 5_000 };
 
