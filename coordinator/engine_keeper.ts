@@ -43,10 +43,12 @@ export class EngineKeeper {
     return engine;
   }
 
+  /** Whoever calls while it drains is served; then callers are kept out, before what stands behind them goes. */
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.#startingOver;
     await this.#engine?.stop();
+    this.#options.close();
   }
 
   #replaced(): void {

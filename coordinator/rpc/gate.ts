@@ -5,7 +5,7 @@ import type { StatusMapper } from './status.ts';
 
 const RETRY_MS = 500;
 
-/** While the port is taken and there is no engine behind it, at the start and when it starts over, every call is told to come back. */
+/** While the port is taken and there is no engine behind it (at the start, at the end, in between when it starts over) every call is told to come back. */
 export class Gate {
   readonly #statuses: StatusMapper;
   #open = false;
@@ -24,11 +24,11 @@ export class Gate {
 
   get interceptor(): ServerInterceptor {
     return (method, call) => new ServerInterceptingCall(call, this.#open ? {} : {
-      start: () => call.sendStatus(this.#statuses.forCall(starting(), method.path)),
+      start: () => call.sendStatus(this.#statuses.forCall(notServing(), method.path)),
     });
   }
 }
 
-function starting(): SkipleaseError {
-  return new SkipleaseError('UNAVAILABLE', 'STARTING', 'This coordinator is starting.', { retryAfterMs: RETRY_MS });
+function notServing(): SkipleaseError {
+  return new SkipleaseError('UNAVAILABLE', 'NOT_SERVING', 'This coordinator is starting, or about to end. Try again, here or at another one.', { retryAfterMs: RETRY_MS });
 }

@@ -35,9 +35,9 @@ const DATABASE_RETRY_MS = 1_000;
 const CONNECTION_CODES = new Set([
   'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT',
 ]);
-/** pg has no codes for what befell its connection. */
+/** pg has no codes for what befell its connection, nor slonik for a pool that closes. */
 const CONNECTION_MESSAGES =
-  /^(Connection terminated|Query read timeout|timeout expired|Client has encountered a connection error|Client was closed)/;
+  /^(Connection terminated|Query read timeout|timeout expired|Client has encountered a connection error|Client was closed|Connection pool is being shut down)/;
 
 /** What grpc-js ends a call with. */
 export interface CallStatus {

@@ -61,7 +61,8 @@ async function applyMissing(client: pg.Client): Promise<boolean> {
         'cannot work. A newer coordinator has migrated it: start that version, or restore the database from before.',
     );
   }
-  const missing = known.filter(({ version }) => version > newest);
+  const applied = new Set(rows.map(({ version }) => version));
+  const missing = known.filter(({ version }) => !applied.has(version));
   if (missing.length === 0) {
     return false;
   }

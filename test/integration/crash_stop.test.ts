@@ -97,6 +97,27 @@ test('the only coordinator is stopped: it ends in time, and what is held is resu
   t.is((await readEffects(effectsFile)).filter(({ moment }) => moment === 'begun').length, 3, 'the handlers went on all the while');
 });
 
+test('who asks while it stops is answered, or told to ask another', async (t) => {
+  const world = await startWorld();
+  t.teardown(() => world.end());
+  const [coordinator] = world.members;
+  const codes = new Map<number, number>();
+  let answers = 0;
+  let asking = true;
+  const askers = Array.from({ length: 20 }, async () => {
+    while (asking) {
+      await coordinator!.operator.workers().then(() => (answers += 1), ({ code }: { code: number }) => codes.set(code, (codes.get(code) ?? 0) + 1));
+    }
+  });
+  await waitFor(() => answers > 100, { deadlineMs: DEADLINE_MS, what: '100 answers' });
+  coordinator!.kill('SIGTERM');
+  t.is(await coordinator!.exited, 0);
+  asking = false;
+  await Promise.all(askers);
+  t.log(`${answers} answers, refused by code:`, Object.fromEntries(codes));
+  t.deepEqual([...codes.keys()], [UNAVAILABLE]);
+});
+
 test('a second signal ends it at once', async (t) => {
   const world = await startWorld({ environment: { SKIPLEASE_DRAIN_DEADLINE_MS: '60000' } });
   t.teardown(() => world.end());

@@ -48,6 +48,7 @@ for (const [what, error] of [
   ['a refused connection', Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED' })],
   ['a connection that ended', new Error('Connection terminated unexpectedly')],
   ['a query that got no answer', new Error('Query read timeout')],
+  ['a pool that closes', new Error('Connection pool is being shut down. Cannot create a new connection.')],
   ['a server that shuts down', Object.assign(new Error('terminating connection'), { code: '57P01', severity: 'FATAL' })],
   ['a statement that took too long', Object.assign(new Error('canceling statement'), { code: '57014', severity: 'ERROR' })],
   ['too many connections', Object.assign(new Error('sorry, too many clients already'), { code: '53300', severity: 'FATAL' })],

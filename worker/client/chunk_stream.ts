@@ -168,8 +168,7 @@ export class ChunkStream {
     const silent = this.#silent;
     this.#silent = false;
     if (silent) return { code: codes.DEADLINE_EXCEEDED, details: `no answer within ${this.#coordinators.timeoutMs} ms` };
-    // We have not cancelled it: whoever did has ended the connection that it was on.
-    return { code: code === codes.OK || code === codes.CANCELLED ? codes.UNAVAILABLE : code };
+    return { code: code === codes.OK ? codes.UNAVAILABLE : code };
   }
 
   #hush(): void {

@@ -19,7 +19,7 @@ export const BREAKS: readonly Break[] = [
   {
     name: 'no-fence',
     does: 'a report counts for the lease that it names, whatever secret it has',
-    edits: [{ file: 'coordinator/engine/decide.ts', from: 'return proof.secret === lease.secret;', to: 'return true;' }],
+    edits: [{ file: 'coordinator/engine/decide.ts', from: 'return proof.secret === lease.secret && (', to: 'return (' }],
   },
   {
     name: 'early-receipt',
@@ -43,7 +43,7 @@ export const BREAKS: readonly Break[] = [
     name: 'trusting-resume',
     does: 'who says hello is given each lease that it names by its number',
     edits: [
-      { file: 'coordinator/store/sessions.ts', from: 'where id = i.id and secret = i.secret for no key update', to: 'where id = i.id for no key update' },
+      { file: 'coordinator/store/sessions.ts', from: 'where id = i.id and secret = i.secret\n', to: 'where id = i.id\n' },
       { file: 'coordinator/engine/sessions.ts', from: 'lease === undefined || lease.secret !== token!.secret || lease.settled.full', to: 'lease === undefined || lease.settled.full' },
     ],
   },
