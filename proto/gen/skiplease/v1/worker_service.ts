@@ -305,7 +305,7 @@ export interface Cancel {
   message: string;
 }
 
-/** This coordinator is going away. Open a stream to another one, resume there, then close this one. */
+/** This coordinator is going away, or has more than its share of the workers. Open a stream to another one, resume there, then close this one. */
 export interface Drain {
   /** Counted from its receipt; spread over the workers so that they do not all come at once. */
   deadline: Duration | undefined;
