@@ -3,6 +3,7 @@ import type { Client, ServiceDefinition, StatusObject } from '@grpc/grpc-js';
 import test from 'ava';
 import { generateKeyPair } from 'jose';
 import { v7 as uuidv7 } from 'uuid';
+import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
 import { BatchServiceClient, BatchServiceService } from '../../proto/gen/skiplease/v1/batch_service.ts';
 import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { CancelOutcome, JobServiceClient, JobServiceService, RetryOutcome } from '../../proto/gen/skiplease/v1/job_service.ts';
@@ -20,7 +21,7 @@ import { clientWith, SecuredFolder } from '../support/secured.ts';
 import type { TestIdentity } from '../support/secured.ts';
 import { call, jobSpec, refused, refusalOf } from './rpc_clients.ts';
 
-const SERVICES: ServiceDefinition[] = [BatchServiceService, JobServiceService, QueueServiceService, ScheduleServiceService, WorkerServiceService];
+const SERVICES: ServiceDefinition[] = [BatchServiceService, JobServiceService, QueueServiceService, ScheduleServiceService, WorkerServiceService, ExternalScalerService];
 const WITHIN_MS = 15_000;
 const codes: Record<keyof typeof status, number> = status;
 
@@ -35,6 +36,7 @@ const batchId = uuidv7();
 const jobId = uuidv7();
 const newSchedule = Schedule.create({ name: 'daily', cron: '0 7 * * *', timeZone: 'UTC', job: JobSpec.create({ queue: 'mail', type: 'x' }) });
 const job = () => jobSpec({ queue: 'mail' });
+const scaled = { name: 'mail-workers', namespace: 'jobs', scalerMetadata: { queue: 'mail', target: '10' } };
 
 /** What each method needs, and a request that it is needed for, in the queue mail. Read against coordinator/rpc/method_rules.ts, not from it. */
 const CALLS: Record<string, { needs: (typeof CAPABILITIES)[number]; request: () => object; everyQueue?: true }> = {
@@ -66,6 +68,11 @@ const CALLS: Record<string, { needs: (typeof CAPABILITIES)[number]; request: () 
   'ScheduleService/ResumeSchedule': { needs: 'operate', request: () => ({ name: 'daily' }) },
   'ScheduleService/TriggerSchedule': { needs: 'operate', request: () => ({ name: 'daily', jobId: uuidv7() }) },
   'ScheduleService/DeleteSchedule': { needs: 'admin', request: () => ({ name: 'nobodys' }) },
+  'ExternalScaler/IsActive': { needs: 'read', request: () => scaled },
+  'ExternalScaler/StreamIsActive': { needs: 'read', request: () => scaled },
+  'ExternalScaler/GetMetricSpec': { needs: 'read', request: () => scaled },
+  'ExternalScaler/StreamMetricSpec': { needs: 'read', request: () => scaled },
+  'ExternalScaler/GetMetrics': { needs: 'read', request: () => ({ scaledObjectRef: scaled, metricName: '' }) },
   'WorkerService/Lease': { needs: 'work', request: hello },
   'WorkerService/ListWorkers': { needs: 'read', request: () => ({ queue: 'mail', pageSize: 0, pageToken: '' }) },
   'WorkerService/ListLeases': { needs: 'read', request: () => ({ queue: 'mail', workerId: '', pageSize: 0, pageToken: '' }) },
@@ -112,10 +119,14 @@ function clientOf(token: string | undefined): JobServiceClient {
   return client;
 }
 
+/** Without its package. */
+function nameOf(path: string): string {
+  return path.replace(/^\/(skiplease\.v1|externalscaler)\./, '');
+}
+
 /** How a call of any kind is answered: what it says first, or how it ends. */
 function answerOf(client: Client, name: string, request: unknown): Promise<{ code: number; reason: string; first: unknown }> {
-  const [service, method] = name.split('/') as [string, string];
-  const definition = SERVICES.flatMap((each) => Object.values(each)).find(({ path }) => path === `/skiplease.v1.${service}/${method}`)!;
+  const definition = SERVICES.flatMap((each) => Object.values(each)).find(({ path }) => nameOf(path) === name)!;
   return new Promise((resolve) => {
     const started = client.makeBidiStreamRequest(definition.path, definition.requestSerialize, definition.responseDeserialize, new Metadata(), { deadline: Date.now() + WITHIN_MS });
     started.on('data', (first: unknown) => {
@@ -125,14 +136,14 @@ function answerOf(client: Client, name: string, request: unknown): Promise<{ cod
     started.on('error', () => {});
     started.on('status', (ended: StatusObject) => resolve({ code: ended.code, reason: refusalOf(ended).reason, first: undefined }));
     started.write(request);
-    if (method !== 'Lease') started.end();
+    if (name !== 'WorkerService/Lease') started.end();
   });
 }
 
 test('every method of every service is in the table', (t) => {
-  const served = SERVICES.flatMap((each) => Object.values(each)).map(({ path }) => path.replace('/skiplease.v1.', ''));
-  t.deepEqual(Object.keys(CALLS).sort(), served.sort());
-  t.deepEqual(served.filter((name) => METHOD_RULES[`/skiplease.v1.${name}`] === undefined), []);
+  const served = SERVICES.flatMap((each) => Object.values(each)).map(({ path }) => path);
+  t.deepEqual(Object.keys(CALLS).toSorted(), served.map(nameOf).toSorted());
+  t.deepEqual(served.filter((path) => METHOD_RULES[path] === undefined), []);
 });
 
 for (const [name, { needs, request, everyQueue }] of Object.entries(CALLS)) {
