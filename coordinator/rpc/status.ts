@@ -35,9 +35,11 @@ const DATABASE_RETRY_MS = 1_000;
 const CONNECTION_CODES = new Set([
   'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT',
 ]);
-/** pg has no codes for what befell its connection, nor slonik for a pool that closes. */
-const CONNECTION_MESSAGES =
-  /^(Connection terminated|Query read timeout|timeout expired|Client has encountered a connection error|Client was closed|Connection pool is being shut down)/;
+/** pg has no codes for what befell its connection, nor slonik for a pool that closes, or a connection that it was about to use. */
+const CONNECTION_MESSAGES = new RegExp(`^(${[
+  'Connection terminated', 'Query read timeout', 'timeout expired', 'Client has encountered a connection error', 'Client was closed',
+  'Connection pool is being shut down', 'Client is pending destroy', 'Client is destroyed',
+].join('|')})`);
 
 /** What grpc-js ends a call with. */
 export interface CallStatus {

@@ -47,6 +47,7 @@ test('half a surrogate pair in a message does not break the answer', (t) => {
 for (const [what, error] of [
   ['a refused connection', Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED' })],
   ['a connection that ended', new Error('Connection terminated unexpectedly')],
+  ['a connection that broke just before it was used', new Error('Client is pending destroy.')],
   ['a query that got no answer', new Error('Query read timeout')],
   ['a pool that closes', new Error('Connection pool is being shut down. Cannot create a new connection.')],
   ['a server that shuts down', Object.assign(new Error('terminating connection'), { code: '57P01', severity: 'FATAL' })],
