@@ -15,6 +15,8 @@ const LATER = '11';
 const LATER_TOKEN = '11.00000000000000bb';
 const WORKER = 'worker-0.1';
 const SESSION = 'session-a';
+/** So short that each story is long enough. */
+const TTL_MS = 10;
 
 function jobRow(id: string, more: Partial<JobRow> = {}): JobRow {
   return {
@@ -81,7 +83,7 @@ class Story {
 function good(more: Partial<JobRow> = {}): Story {
   return new Story()
     .tell(1, { event: 'hello', stream: 1, instance: 'instance-a', window: 5, held: [] })
-    .tell(3, { event: 'welcome', stream: 1, session: SESSION, resumed: [], lost: [] })
+    .tell(3, { event: 'welcome', stream: 1, session: SESSION, ttlMs: TTL_MS, resumed: [], lost: [] })
     .submitted(JOB, 10, more)
     .done(JOB, 20, 80);
 }
@@ -90,7 +92,7 @@ function good(more: Partial<JobRow> = {}): Story {
 function twoLeases(): Story {
   return new Story()
     .tell(1, { event: 'hello', stream: 1, instance: 'instance-a', window: 5, held: [] })
-    .tell(3, { event: 'welcome', stream: 1, session: SESSION, resumed: [], lost: [] })
+    .tell(3, { event: 'welcome', stream: 1, session: SESSION, ttlMs: TTL_MS, resumed: [], lost: [] })
     .submitted(JOB, 10).leased(JOB, 20).expired(JOB, 50).done(JOB, 60, 80, { leaseId: LATER, attempt: 2 });
 }
 
@@ -186,13 +188,13 @@ const LIES: [title: string, rule: string, story: () => Story][] = [
   }],
   ['a made-up token is resumed', 'no stale effect', () => good()
     .tell(90, { event: 'hello', stream: 2, instance: 'instance-a', window: 5, held: ['12.00'] })
-    .tell(95, { event: 'welcome', stream: 2, session: 'session-b', resumed: [['12.00', [JOB]]], lost: [] })],
+    .tell(95, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: TTL_MS, resumed: [['12.00', [JOB]]], lost: [] })],
   ['a lease that has run out is resumed', 'no stale effect', () => twoLeases()
     .tell(90, { event: 'hello', stream: 2, instance: 'instance-a', window: 5, held: [TOKEN] })
-    .tell(95, { event: 'welcome', stream: 2, session: 'session-b', resumed: [[TOKEN, [JOB]]], lost: [] })],
+    .tell(95, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: TTL_MS, resumed: [[TOKEN, [JOB]]], lost: [] })],
   ['a live lease is called lost', 'no stale effect', () => good()
     .tell(30, { event: 'hello', stream: 2, instance: 'instance-a', window: 5, held: [TOKEN] })
-    .tell(35, { event: 'welcome', stream: 2, session: 'session-b', resumed: [], lost: [TOKEN] })],
+    .tell(35, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: TTL_MS, resumed: [], lost: [TOKEN] })],
 
   ['ACCEPTED, and nothing of it is there', 'true receipts', () => {
     const story = good();
@@ -222,6 +224,14 @@ const LIES: [title: string, rule: string, story: () => Story][] = [
   ['a lease runs out while it is promised', 'vouched for', () => {
     const story = twoLeases().tell(15, { event: 'beat', stream: 1, sequence: 1 }).tell(17, { event: 'alive', stream: 1, sequence: 1, validForMs: 3_000 });
     story.evidence.rows.attempt[0]!.endedAt = 50;
+    return story;
+  }],
+  ['a lease runs out right after it was resumed', 'vouched for', () => {
+    const story = twoLeases().tell(45, { event: 'hello', stream: 2, instance: 'instance-a', window: 5, held: [TOKEN] })
+      .tell(47, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: 3_000, resumed: [[TOKEN, [JOB]]], lost: [] });
+    story.evidence.rows.moved.push({ leaseId: LEASE, sessionId: 'session-b', at: 46 });
+    story.evidence.rows.attempt[0]!.endedAt = 90;
+    story.evidence.rows.dropped[0]!.at = 90;
     return story;
   }],
   ['a worker begins a job after its lease was given up', 'vouched for', () => twoLeases().tell(120, { event: 'start', token: TOKEN, id: JOB, attempt: 1 })],

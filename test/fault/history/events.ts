@@ -30,7 +30,7 @@ export type SubmitterEvent =
 /** Written by whoever holds a Lease stream; `stream` counts the streams of this incarnation. */
 export type StreamEvent =
   | { event: 'hello'; stream: number; instance: string; window: number; held: string[] }
-  | { event: 'welcome'; stream: number; session: string; resumed: [token: string, ids: string[]][]; lost: string[] }
+  | { event: 'welcome'; stream: number; session: string; ttlMs: number; resumed: [token: string, ids: string[]][]; lost: string[] }
   | { event: 'lease'; stream: number; token: string; queue: string; jobs: [id: string, attempt: number][] }
   | { event: 'report'; stream: number; token: string; jobs: [id: string, kind: ReportKind][] }
   | { event: 'receipt'; stream: number; token: string; jobs: [id: string, status: ReceiptStatusName][] }

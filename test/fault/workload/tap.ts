@@ -3,6 +3,7 @@ import {
   ReceiptStatus, WorkerServiceClient, WorkerServiceService, type JobOutcome, type LeaseRequest, type LeaseResponse,
 } from '../../../proto/gen/skiplease/v1/worker_service.ts';
 import { nameOf } from '../../../worker/client/job_snapshot.ts';
+import { msFromDuration } from '../../../worker/wire/duration.ts';
 import type { ReceiptStatusName, ReportKind } from '../history/events.ts';
 import type { History } from '../history/history.ts';
 
@@ -69,9 +70,9 @@ function kindOf({ outcome }: JobOutcome): ReportKind {
 function writeHeard({ message }: LeaseResponse, stream: number, history: History): void {
   switch (message?.$case) {
     case 'welcome': {
-      const { sessionId, resumed, lostTokens } = message.value;
+      const { sessionId, leaseTtl, resumed, lostTokens } = message.value;
       return history.write({
-        event: 'welcome', stream, session: sessionId, resumed: resumed.map(({ token, jobIds }) => [token, jobIds]), lost: lostTokens,
+        event: 'welcome', stream, session: sessionId, ttlMs: msFromDuration(leaseTtl) ?? 0, resumed: resumed.map(({ token, jobIds }) => [token, jobIds]), lost: lostTokens,
       });
     }
     case 'lease': {
@@ -84,8 +85,8 @@ function writeHeard({ message }: LeaseResponse, stream: number, history: History
       return history.write({ event: 'receipt', stream, token, jobs: statuses });
     }
     case 'alive': {
-      const { seconds = 0, nanos = 0 } = message.value.validFor ?? {};
-      return history.write({ event: 'alive', stream, sequence: message.value.sequence, validForMs: seconds * 1_000 + nanos / 1e6 });
+      const { sequence, validFor } = message.value;
+      return history.write({ event: 'alive', stream, sequence, validForMs: msFromDuration(validFor) ?? 0 });
     }
     case 'cancel': {
       const { token, jobIds, reason } = message.value;

@@ -16,7 +16,7 @@ export const vouched: Rule = {
   },
 };
 
-/** A promise was made for so long, counted from the worker's own sending. */
+/** A promise was made for so long, counted from the worker's own sending of its hello or heartbeat. */
 interface Promised {
   from: number;
   until: number;
@@ -25,7 +25,10 @@ interface Promised {
 function promisesOf({ told }: StreamFacts): Promised[] {
   const beats = new Map<number, number>();
   const promises: Promised[] = [];
+  let helloAt = 0;
   for (const event of told) {
+    if (event.event === 'hello') helloAt = event.at;
+    if (event.event === 'welcome') promises.push({ from: helloAt, until: helloAt + event.ttlMs });
     if (event.event === 'beat') beats.set(event.sequence, event.at);
     // Sequence 0 is said again and again by those who do not care.
     if (event.event !== 'alive' || event.sequence === 0) continue;
