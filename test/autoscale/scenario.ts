@@ -11,6 +11,7 @@ export interface Wave {
 /** What happens in a run, and how its time passes. */
 export interface Scenario {
   waves: readonly Wave[];
+  /** It lasts so long, and until all is done and everybody has gone home: on a slow machine, later. */
   endSeconds: number;
   /** Simulated seconds in one second: every period, window and job is so much shorter than it says. */
   speed: number;

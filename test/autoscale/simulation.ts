@@ -14,8 +14,9 @@ const DRAIN_DEADLINE_MS = 2_000;
 const GRACE_MS = 15_000;
 /** Simulated seconds from one point of the plot to the next. */
 const POINT_SECONDS = 5;
-/** Real time for what is left at the end. */
-const LAST_JOBS_MS = 60_000;
+/** Real time after the end of the scenario for all to be done, and everybody to have gone home; and then for their outcomes to be on record. */
+const REST_MS_MAX = 90_000;
+const LAST_JOBS_MS = 10_000;
 
 /** What was seen at one moment. */
 export interface Point {
@@ -71,7 +72,9 @@ export async function simulate(world: World, spec: ScaledObjectSpec, scenario: S
     await fleet.scaleTo(desired);
     const submitting = submitWaves(world, scenario, until);
     let nextSyncSeconds = SYNC_PERIOD_SECONDS;
-    for (let atSeconds = POINT_SECONDS; atSeconds <= scenario.endSeconds; atSeconds += POINT_SECONDS) {
+    const atRest = () => points.at(-1)!.workload === 0 && desired === spec.minReplicaCount && fleet.replicas === desired;
+    const lastSeconds = scenario.endSeconds + (REST_MS_MAX / 1_000) * speed;
+    for (let atSeconds = POINT_SECONDS; atSeconds <= scenario.endSeconds || (atSeconds <= lastSeconds && !atRest()); atSeconds += POINT_SECONDS) {
       await until(atSeconds);
       const workload = await reading.metric();
       if (nowSeconds() >= nextSyncSeconds) {
@@ -82,7 +85,6 @@ export async function simulate(world: World, spec: ScaledObjectSpec, scenario: S
       points.push({ atSeconds: nowSeconds(), workload, replicas: fleet.replicas, terminating: fleet.terminating });
     }
     const jobIds = await submitting;
-    // At the very end of the scenario all should be done; what is not is given real time, and found late.
     const ended = await world.records.untilEnded(jobIds, LAST_JOBS_MS);
     await fleet.end();
     const times = timesDone(await readEffects(effectsFile));

@@ -2,12 +2,12 @@ import type { Scenario } from './scenario.ts';
 import type { Run } from './simulation.ts';
 
 /** What did not hold; empty: all did. */
-export function problemsOf(run: Run, { waves, endSeconds }: Scenario): string[] {
+export function problemsOf(run: Run, { waves }: Scenario): string[] {
   const bursts = waves.filter(({ overSeconds }) => overSeconds === 0).length;
   const killed = run.endings.filter(({ code }) => code !== 0).map(({ workerId, code }) => `${workerId} (${code ?? 'killed'})`);
   return [
     run.succeeded === run.jobs ? '' : `${run.jobs - run.succeeded} of ${run.jobs} jobs did not succeed at their first attempt`,
-    run.doneSeconds < endSeconds ? '' : 'the backlog was not cleared',
+    run.doneSeconds < run.points.at(-1)!.atSeconds ? '' : 'the backlog was not cleared',
     run.spent === 0 ? '' : `${run.spent} attempts were spent`,
     run.repeated === 0 ? '' : `${run.repeated} jobs were worked on to their end more than once`,
     killed.length === 0 ? '' : `did not end in peace within their grace: ${killed.join(', ')}`,

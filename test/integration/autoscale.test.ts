@@ -20,7 +20,7 @@ const SHORT: Scenario = {
     { atSeconds: 20, jobs: 150, overSeconds: 0, workSeconds: 3 },
     { atSeconds: 60, jobs: 8, overSeconds: 80, workSeconds: 60 },
   ],
-  endSeconds: 400,
+  endSeconds: 150,
   speed: 40,
   concurrency: 4,
 };

@@ -1,4 +1,5 @@
 /** KEDA's external scaler without a coordinator behind it: what it accepts, and what it answers while depths cannot be had. */
+import { Metadata } from '@grpc/grpc-js';
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 import test from 'ava';
 import { GetMetricsRequest, ScaledObjectRef } from '../../proto/gen/externalscaler/externalscaler.ts';
@@ -44,7 +45,7 @@ for (const [metadata, fields] of [
 /** One call of a handler, as grpc-js would make it. */
 function ask<Request, Response>(handler: handleUnaryCall<Request, Response>, request: Request): Promise<Response> {
   return new Promise((resolve, reject) => {
-    handler({ request, getPath: () => '/test' } as never, (error, response) => (error ? reject(Object.assign(new Error('refused'), error)) : resolve(response!)));
+    handler({ request, metadata: new Metadata(), getPath: () => '/test', getPeer: () => '127.0.0.1:1' } as never, (error, response) => (error ? reject(Object.assign(new Error('refused'), error)) : resolve(response!)));
   });
 }
 
