@@ -73,7 +73,7 @@ test('the rules for the Prometheus operator are these', async (t) => {
     return text.slice(text.indexOf('groups:\n') + 'groups:\n'.length).replaceAll(/^(?=.)/gm, '  ');
   }));
   const resource = await readFile(new URL('../k8s/components/monitoring/prometheus_rule.yaml', PROMETHEUS), 'utf8');
-  t.is(resource.slice(resource.indexOf('  groups:\n') + '  groups:\n'.length), groups.join(''));
+  t.is(resource.slice(resource.indexOf('  groups:\n') + '  groups:\n'.length), groups.join(''), 'bash deploy/prometheus/for_operator.sh writes it anew');
 });
 
 test('every alert says what to do, and is tested when it fires and when it does not', async (t) => {
