@@ -37,6 +37,8 @@ const DRAIN_DEADLINE_MS = 300_000;
 /** One second of the run. */
 interface Second {
   part: keyof typeof PARTS;
+  /** How long it was: whoever looks may be late. */
+  lastedMs: number;
   completed: number;
   accepted: number;
   refused: number;
@@ -71,8 +73,8 @@ export const overload: Scenario = {
     return {
       figures: [
         ...line('capacity', 'overload: jobs/s done, before', ({ capacity }) => capacity).map((figure) => ({ ...figure, heading: true })),
-        ...line('offered', '  jobs/s offered in the overload', ({ overload: { offered } }) => offered / parts.overload),
-        ...line('accepted', '  of them accepted', ({ overload: { accepted } }) => accepted / parts.overload),
+        ...line('offered', '  jobs/s offered in the overload', ({ overload: { offered }, seconds }) => offered / lengthOf(seconds, 'overload')),
+        ...line('accepted', '  of them accepted', ({ overload: { accepted }, seconds }) => accepted / lengthOf(seconds, 'overload')),
         ...line('done', '  jobs/s done meanwhile', mean('overload', ({ completed }) => completed)),
         ...line('slowest_ms', '  ms until the slowest answer', ({ overload: { slowestAnswerMs } }) => slowestAnswerMs),
         ...line('back_s', '  seconds until throughput was back', ({ backSeconds }) => backSeconds),
@@ -178,7 +180,7 @@ class Watch {
     const now = { atMs: monotonicMs(), completed, accepted: counts.accepted, refused: sumOf(Object.values(counts.refused)) + counts.unsent };
     const perSecond = (what: 'completed' | 'accepted' | 'refused') => ((now[what] - this.#last[what]) * 1_000) / (now.atMs - this.#last.atMs);
     this.seconds.push({
-      part, completed: perSecond('completed'), accepted: perSecond('accepted'), refused: perSecond('refused'),
+      part, lastedMs: now.atMs - this.#last.atMs, completed: perSecond('completed'), accepted: perSecond('accepted'), refused: perSecond('refused'),
       coordinatorMb: (residentBytes(this.#coordinator.pid) ?? 0) / 1e6,
     });
     this.#last = now;
@@ -218,6 +220,11 @@ async function untilDrained(database: BenchDatabase, worker: RoleProcess<WorkerM
 
 function difference(after: DriverCounts, before: DriverCounts): DriverCounts {
   return { ...after, accepted: after.accepted - before.accepted };
+}
+
+/** In true seconds. */
+function lengthOf(seconds: Second[], part: Second['part']): number {
+  return sumOf(seconds.filter((second) => second.part === part).map(({ lastedMs }) => lastedMs)) / 1_000;
 }
 
 function meanOf(values: number[]): number {
