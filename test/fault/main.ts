@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -42,6 +42,8 @@ async function run(options: Options): Promise<number> {
   if (code !== 0) {
     const named = faults === FAULTS ? '' : ` --faults ${faults.map(({ name }) => name).join(',')}`;
     say(`again: npm run fault -- --seed ${seed} --minutes ${minutes}${named}`);
+  } else if (options.folder === undefined) {
+    await rm(folder, { recursive: true });
   }
   return code;
 }

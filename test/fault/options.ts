@@ -6,7 +6,7 @@ export interface Options {
   minutes: number;
   seed: number;
   faults: readonly Fault[];
-  /** Where histories, rows and logs are left. */
+  /** Where histories, rows and logs are left; undefined: in a temporary folder, if something was found. */
   folder: string | undefined;
   /** Say what would strike, and end. */
   plan: boolean;
@@ -17,7 +17,7 @@ export const USAGE = `npm run fault -- [options]
   --minutes N     how long faults strike (2)
   --seed N        decides which strikes when; the same number, faults and minutes give the same schedule (a new one each time)
   --faults A,B    only these
-  --folder PATH   where histories, rows and logs are left (a temporary folder)
+  --folder PATH   where histories, rows and logs are left (a temporary folder, kept if something is found)
   --plan          print the schedule and end
 
 ${FAULTS.map(({ name, does }) => `  ${name.padEnd(24)} ${does}`).join('\n')}
