@@ -61,7 +61,7 @@ export function structExactly(text: string): Record<string, unknown> | undefined
 
 /** Whether a double is the very number that was written. */
 function sameNumber(source: string, value: number): boolean {
-  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+  if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
     return false;
   }
   return source === String(value) || canonical(source) === canonical(String(value));
@@ -71,8 +71,17 @@ function sameNumber(source: string, value: number): boolean {
 function canonical(number: string): string {
   const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number)!;
   const digits = `${whole}${fraction}`.replace(/^0+/, '');
-  const trimmed = digits.replace(/0+$/, '');
+  const trimmed = withoutZerosAtEnd(digits);
   return trimmed === '' ? `${sign}0` : `${sign}${trimmed}e${Number(exponent) - fraction.length + digits.length - trimmed.length}`;
+}
+
+/** A regular expression would try anew at each zero: minutes for a number of a million digits, of which anybody may send one. */
+function withoutZerosAtEnd(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === '0') {
+    end -= 1;
+  }
+  return digits.slice(0, end);
 }
 
 /** Members of all objects in a valid JSON text: the colons outside its strings. */

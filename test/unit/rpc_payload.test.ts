@@ -103,3 +103,12 @@ test('a text is taken for exact only when nothing is lost', (t) => {
   }), { numRuns: 300 });
   t.pass();
 });
+
+test('a number of half a million digits is shown as soon as any other text', (t) => {
+  const number = `1${'0'.repeat(500_000)}1`;
+  const startedMs = performance.now();
+  for (const stored of [`{"a": ${number}}`, `{"a": 0.${number}}`, `{"a": 1e${number}}`, `{"a": 1.${'0'.repeat(500_000)}1}`]) {
+    t.is(shownPayload(Buffer.from(stored), 'application/json').content?.$case, 'jsonText');
+  }
+  t.true(performance.now() - startedMs < 5_000);
+});
