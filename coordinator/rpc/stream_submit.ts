@@ -66,6 +66,7 @@ class SubmitStream {
   readonly #answers: Promise<StreamSubmitJobsResponse>[] = [];
   #ended = false;
   #answering = false;
+  /** Broken off, or ended by its status: a write behind that would destroy the stream before it is sent. */
   #gone = false;
 
   constructor(call: Call, flood: Flood, dependencies: StreamSubmitDependencies) {
@@ -137,7 +138,7 @@ class SubmitStream {
     this.#answering = true;
     while (this.#answers.length > 0) {
       const answer = await this.#answers[0]!;
-      if (!(await write(this.#call, answer))) {
+      if (this.#gone || !(await write(this.#call, answer))) {
         return;
       }
       void this.#answers.shift();
@@ -147,7 +148,7 @@ class SubmitStream {
       }
     }
     this.#answering = false;
-    if (this.#ended) {
+    if (this.#ended && !this.#gone) {
       this.#call.end();
     }
   }
@@ -161,6 +162,9 @@ class SubmitStream {
   }
 
   #fail(error: unknown): void {
+    if (this.#gone) {
+      return;
+    }
     this.#leave();
     this.#call.emit('error', this.#dependencies.statuses.forCall(error, this.#call.getPath()));
   }
