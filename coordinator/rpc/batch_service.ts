@@ -14,7 +14,7 @@ import type { Canceller } from './cancel.ts';
 import { checkBatchId, noSuchBatch } from './check_names.ts';
 import { checkFollowUp } from './check_follow_up.ts';
 import { newJobId, parseUuid, UUID_MAX } from './ids.ts';
-import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { checkPageSize, CURSOR, makePageToken, readPageToken } from './page_token.ts';
 import type { UnaryCalls } from './unary.ts';
 import { idProblem } from './validate.ts';
 import type { JobRules } from './validate.ts';
@@ -22,7 +22,6 @@ import type { JobRules } from './validate.ts';
 const LABEL_CHARACTERS_MAX = 200;
 const PAGE_SIZE = 50;
 const PAGE_SIZE_MAX = 1_000;
-const UUID = /^[0-9a-f-]{36}$/;
 
 export interface BatchServiceDependencies {
   engine: Engine;
@@ -101,7 +100,7 @@ async function list(pool: Pool, { state, ...request }: ListBatchesRequest): Prom
     throw invalidArgument([{ field: 'state', description: `${state} is not a BatchState` }]);
   }
   const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
-  const rows = await listBatches(pool, BATCH_STAGES[state], readPageToken(request.pageToken, [state], UUID) ?? UUID_MAX, pageSize + 1);
+  const rows = await listBatches(pool, BATCH_STAGES[state], readPageToken(request.pageToken, [state], CURSOR.uuid) ?? UUID_MAX, pageSize + 1);
   const page = rows.slice(0, pageSize);
   return { batches: page.map(batchMessage), nextPageToken: rows.length > pageSize ? makePageToken(page.at(-1)!.id, [state]) : '' };
 }

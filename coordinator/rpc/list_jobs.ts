@@ -7,11 +7,10 @@ import type { Pool } from '../store/pool.ts';
 import type { Access } from '../security/access.ts';
 import { checkFilter, withQueue } from './job_filter.ts';
 import { listedJob, pageWithinBounds } from './job_messages.ts';
-import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { checkPageSize, CURSOR, makePageToken, readPageToken } from './page_token.ts';
 
 const PAGE_SIZE = 50;
 const PAGE_SIZE_MAX = 1_000;
-const UUID = /^[0-9a-f-]{36}$/;
 
 /** One page of JobService.ListJobs; shorter where jobs of it are of queues that the caller may not read. */
 export async function list(pool: Pool, request: ListJobsRequest, access: Access): Promise<ListJobsResponse> {
@@ -27,7 +26,7 @@ export async function list(pool: Pool, request: ListJobsRequest, access: Access)
   const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
   const { state, ...filters } = { ...checked, state: request.state === JobState.UNSPECIFIED ? undefined : request.state };
   const tokenFilters = [filters.queue, filters.type, filters.batchId, state, filters.errorCode, filters.idFrom, filters.idBefore];
-  const cursor = readPageToken(request.pageToken, tokenFilters, UUID);
+  const cursor = readPageToken(request.pageToken, tokenFilters, CURSOR.uuid);
   const filter = await withQueue(pool, filters);
   if (filter === undefined) {
     return { jobs: [], nextPageToken: '' };

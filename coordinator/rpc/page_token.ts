@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { invalidArgument } from '../errors.ts';
 
+/** What a cursor may be. A token is no secret: whoever knows how it is made can put anything into it. */
+export const CURSOR = {
+  uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+  name: /^[\w.:/-]{1,128}$/,
+  leaseId: /^\d{1,18}$/,
+} as const;
+
 /** Bounds of page_size: AIP-158, but a size that is too large is refused rather than cut, as all bad input is. */
 export function checkPageSize(given: number, fallback: number, max: number): number {
   if (given < 0 || given > max) {

@@ -9,7 +9,7 @@ import { queueDepths } from '../store/queue_depths.ts';
 import { changeQueue, changesLimits, getQueue, listQueues } from '../store/queues.ts';
 import type { QueueRow } from '../store/queues.ts';
 import type { Canceller } from './cancel.ts';
-import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { checkPageSize, CURSOR, makePageToken, readPageToken } from './page_token.ts';
 import { queueMessage } from './queue_messages.ts';
 import { checkQueueSettings } from './queue_settings.ts';
 import type { UnaryCalls } from './unary.ts';
@@ -17,7 +17,6 @@ import { checkQueueName, noSuchQueue } from './check_names.ts';
 
 const PAGE_SIZE = 100;
 const PAGE_SIZE_MAX = 1_000;
-const ANY_NAME = /^.{1,128}$/;
 
 export interface QueueServiceDependencies {
   engine: Engine;
@@ -49,7 +48,7 @@ export function queueService({ engine, pool, calls, canceller, watch }: QueueSer
   return {
     listQueues: calls.ordinary(async (request, _stopped, access) => {
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
-      const rows = await listQueues(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize + 1);
+      const rows = await listQueues(pool, readPageToken(request.pageToken, [], CURSOR.name) ?? '', pageSize + 1);
       const page = rows.slice(0, pageSize);
       const shown = page.filter(({ name }) => access.may('read', name));
       const depths = new Map((await queueDepths(pool, shown.map(({ id }) => id))).map((depth) => [depth.queueId, depth]));

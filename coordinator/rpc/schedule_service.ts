@@ -10,13 +10,12 @@ import { deleteSchedule, getSchedule, listSchedules, pauseSchedule, putSchedule,
 import type { ScheduleRow } from '../store/schedules.ts';
 import { checkQueueName, noSuchSchedule } from './check_names.ts';
 import { checkSchedule, triggeredJob } from './check_schedule.ts';
-import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { checkPageSize, CURSOR, makePageToken, readPageToken } from './page_token.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkNewJobId } from './validate.ts';
 
 const PAGE_SIZE = 100;
 const PAGE_SIZE_MAX = 1_000;
-const ANY_NAME = /^.{1,128}$/;
 
 export interface ScheduleServiceDependencies {
   engine: Engine;
@@ -65,7 +64,7 @@ export function scheduleService({ engine, pool, payloadBytesMax, calls }: Schedu
 
     listSchedules: calls.ordinary(async (request, _stopped, access) => {
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
-      const { schedules, more } = await listSchedules(pool, readPageToken(request.pageToken, [], ANY_NAME) ?? '', pageSize);
+      const { schedules, more } = await listSchedules(pool, readPageToken(request.pageToken, [], CURSOR.name) ?? '', pageSize);
       const shown = schedules.filter((row) => isTheirs(access, 'read', row));
       return { schedules: shown.map(message), nextPageToken: more ? makePageToken(schedules.at(-1)!.name, []) : '' };
     }),

@@ -9,7 +9,7 @@ import { listWorkers } from '../store/list_workers.ts';
 import type { WorkerRow } from '../store/list_workers.ts';
 import type { Pool } from '../store/pool.ts';
 import { UUID_MIN } from './ids.ts';
-import { checkPageSize, makePageToken, readPageToken } from './page_token.ts';
+import { checkPageSize, CURSOR, makePageToken, readPageToken } from './page_token.ts';
 import { readLeaseRequest } from './read_report.ts';
 import { viewResponses } from './serialize.ts';
 import type { UnaryCalls } from './unary.ts';
@@ -20,8 +20,6 @@ const PAGE_SIZE_MAX = 1_000;
 /** A lease may name a thousand jobs: so many of them in one message stay below what clients receive by default. */
 const PAGE_JOB_IDS_MAX = 50_000;
 const WORKER_ID_CHARACTERS_MAX = 128;
-const UUID = /^[0-9a-f-]{36}$/;
-const LEASE_ID = /^\d{1,18}$/;
 
 export interface WorkerServiceDependencies {
   pool: Pool;
@@ -45,7 +43,7 @@ export function workerService({ pool, calls, lease }: WorkerServiceDependencies)
     listWorkers: calls.ordinary(async (request, _stopped, access) => {
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
       const queue = optionalQueue(request.queue);
-      const cursor = readPageToken(request.pageToken, [request.queue], UUID);
+      const cursor = readPageToken(request.pageToken, [request.queue], CURSOR.uuid);
       const rows = await listWorkers(pool, queue, cursor ?? UUID_MIN, pageSize + 1);
       const page = rows.slice(0, pageSize);
       return {
@@ -58,7 +56,7 @@ export function workerService({ pool, calls, lease }: WorkerServiceDependencies)
       const pageSize = checkPageSize(request.pageSize, PAGE_SIZE, PAGE_SIZE_MAX);
       const filter = { queue: optionalQueue(request.queue), workerId: optionalWorker(request.workerId) };
       const filters = [request.queue, request.workerId];
-      const cursor = readPageToken(request.pageToken, filters, LEASE_ID);
+      const cursor = readPageToken(request.pageToken, filters, CURSOR.leaseId);
       const rows = await listLeases(pool, filter, cursor ?? '0', pageSize + 1);
       const page = withinBounds(rows.slice(0, pageSize));
       return {

@@ -10,6 +10,7 @@ import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
+import { makePageToken } from '../../coordinator/rpc/page_token.ts';
 import { waitFor, within } from '../support/wait.ts';
 import { call, data, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
 import type { Refusal, Rpc } from './rpc_clients.ts';
@@ -186,6 +187,12 @@ attack('bad page tokens, sizes and filters', async (t) => {
     matches(t, await refused(call(rpc.jobs, 'listJobs', { ...list, ...changes })), { field });
   }
   matches(t, await refused(call(rpc.queues, 'listQueues', { pageSize: 0, pageToken: 'zzz' })), { field: 'page_token' });
+  // Such as no list has ever given, but in their form.
+  for (const cursor of ['\0', 'a\0', 'é']) {
+    matches(t, await refused(call(rpc.queues, 'listQueues', { pageSize: 0, pageToken: makePageToken(cursor, []) })), { field: 'page_token' });
+    matches(t, await refused(call(rpc.schedules, 'listSchedules', { pageSize: 0, pageToken: makePageToken(cursor, []) })), { field: 'page_token' });
+  }
+  matches(t, await refused(call(rpc.workers, 'listWorkers', { queue: '', pageSize: 0, pageToken: makePageToken('-'.repeat(36), ['']) })), { field: 'page_token' });
   matches(t, await refused(call(rpc.workers, 'listWorkers', { queue: '', pageSize: 1_001, pageToken: '' })), { field: 'page_size', says: '1 to 1000' });
   matches(t, await refused(call(rpc.workers, 'listLeases', { queue: '', workerId: 'w\0', pageSize: 0, pageToken: '' })), { field: 'worker_id' });
 });
