@@ -12,6 +12,8 @@ const LABEL_CHARACTERS_MAX = 128;
 const INSTANCE_ID_FORM = /^[\x21-\x7e]{8,64}$/;
 const SDK_CHARACTERS_MAX = 64;
 const TOKENS_MAX = 10_000;
+/** Looking on after so many would help nobody. */
+const VIOLATIONS_MAX = 100;
 /** gRPC's own default. */
 const RECEIVE_BYTES_DEFAULT = 4_194_304;
 /** What a message carries beside its largest payload: headers, a checkpoint, framing. */
@@ -26,8 +28,8 @@ export function checkHello(hello: Hello, payloadBytesMax: number): Omit<HelloReq
   if (hello.instanceId !== '' && !INSTANCE_ID_FORM.test(hello.instanceId)) {
     violations.push({ field: 'hello.instance_id', description: 'must be 8 to 64 printable ASCII characters, random at the process\'s start (or empty)' });
   }
-  if (hello.queues.length < 1 || hello.queues.length > QUEUES_MAX) {
-    violations.push({ field: 'hello.queues', description: `has ${hello.queues.length} queues: 1 to ${QUEUES_MAX} are accepted` });
+  if (hello.queues.length === 0) {
+    violations.push({ field: 'hello.queues', description: `has 0 queues: 1 to ${QUEUES_MAX} are accepted` });
   }
   for (const [field, text] of [['sdk', hello.sdk], ['sdk_version', hello.sdkVersion]] as const) {
     if (text.length > SDK_CHARACTERS_MAX || text.includes('\0')) {
@@ -42,10 +44,10 @@ export function checkHello(hello: Hello, payloadBytesMax: number): Omit<HelloReq
     violations.push({ field: 'hello.receive_bytes_max',
       description: `is ${receiveBytesMax}: one job may carry ${payloadBytesMax} bytes here, so at least ${payloadBytesMax + MESSAGE_OVERHEAD_BYTES} are needed` });
   }
-  const queues = checkSubscriptions(hello.queues.slice(0, QUEUES_MAX), 'hello.queues', violations);
+  const queues = checkSubscriptions(hello.queues, 'hello.queues', violations);
   const window = checkWindow(hello.window, 'hello.window', violations);
   if (violations.length > 0) {
-    throw invalidArgument(violations.slice(0, 100));
+    throw invalidArgument(violations);
   }
   return {
     workerId: hello.workerId,
@@ -74,10 +76,17 @@ export function checkWindow(window: Window | undefined, field: string, violation
   return { jobs: window.jobs, bytes: window.bytes === 0 ? WINDOW_BYTES_DEFAULT : window.bytes };
 }
 
-/** Caps by queue name; violations for names that cannot be, caps out of bounds, or a queue named twice. */
+/** Caps by queue name; violations for too many, names that cannot be, caps out of bounds, or a queue named twice. */
 export function checkSubscriptions(given: QueueSubscription[], field: string, violations: FieldViolation[]): Map<string, number> {
   const queues = new Map<string, number>();
-  given.forEach(({ queue, jobsMax }, index) => {
+  if (given.length > QUEUES_MAX) {
+    violations.push({ field, description: `has ${given.length} queues: at most ${QUEUES_MAX} are accepted` });
+    return queues;
+  }
+  for (const [index, { queue, jobsMax }] of given.entries()) {
+    if (violations.length >= VIOLATIONS_MAX) {
+      break;
+    }
     if (!isName(queue)) {
       violations.push({ field: `${field}[${index}].queue`, description: NAME_WORDS });
     } else if (queues.has(queue)) {
@@ -87,7 +96,7 @@ export function checkSubscriptions(given: QueueSubscription[], field: string, vi
       violations.push({ field: `${field}[${index}].jobs_max`, description: `is ${jobsMax}: 0 to ${WINDOW_JOBS_MAX} are accepted` });
     }
     queues.set(queue, jobsMax);
-  });
+  }
   return queues;
 }
 

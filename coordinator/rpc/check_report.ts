@@ -16,6 +16,9 @@ const MESSAGE_CHARACTERS_MAX = 2_000;
 const DETAILS_CHARACTERS_MAX = 8_000;
 export const CHECKPOINT_BYTES_MAX = 65_536;
 const NOTE_CHARACTERS_MAX = 200;
+/** Of one outcome, so many violations are told, in so many characters. */
+const REFUSALS_MAX = 3;
+const REFUSAL_CHARACTERS_MAX = 300;
 
 /** By far the most reports are these: success, no result, no follow-ups. */
 const PLAIN_SUCCESS: Move = { kind: 'succeed', result: null, resultType: null, followUps: [] };
@@ -34,7 +37,7 @@ export interface ReportRules {
  */
 export function checkReport(report: Report, rules: ReportRules): ReportedJob[] {
   if (report.outcomes.length > REPORT_OUTCOMES_MAX) {
-    throw invalidArgument([{ field: 'report.outcomes', description: `has ${report.outcomes.length} outcomes: at most ${REPORT_OUTCOMES_MAX} are accepted` }]);
+    throw invalidArgument([{ field: 'report.outcomes', description: `has more than ${REPORT_OUTCOMES_MAX} outcomes` }]);
   }
   return report.outcomes.map((outcome) => reportedJob(outcome, rules));
 }
@@ -49,9 +52,14 @@ function reportedJob(given: JobOutcome, rules: ReportRules): ReportedJob {
   }
   const violations: FieldViolation[] = [];
   const move = moveOf(given, rules, violations);
-  return violations.length === 0
-    ? { jobId, move }
-    : { jobId, move: { refused: violations.map(({ field, description }) => `${field}: ${description}`).join('; ') } };
+  return violations.length === 0 ? { jobId, move } : { jobId, move: { refused: refusal(violations) } };
+}
+
+/** There may be ten thousand of these in one receipt. */
+function refusal(violations: FieldViolation[]): string {
+  const shown = violations.slice(0, REFUSALS_MAX).map(({ field, description }) => `${field}: ${description}`);
+  const more = violations.length > REFUSALS_MAX ? ` (and ${violations.length - REFUSALS_MAX} more)` : '';
+  return shown.join('; ').slice(0, REFUSAL_CHARACTERS_MAX) + more;
 }
 
 function isPlainSuccess({ outcome, followUps }: JobOutcome): boolean {
