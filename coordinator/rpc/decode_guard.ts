@@ -44,15 +44,32 @@ export function undecodable(error: unknown): SkipleaseError {
   return invalidArgument([{ field: '', description: `the message cannot be decoded: ${(error as Error).message}` }]);
 }
 
-/** Answers what guardDecoding could not read, before any handler sees it. */
+/**
+ * Answers what guardDecoding could not read, before any handler sees it. What the handler still has to say to earlier messages is
+ * dropped: written behind the status it would destroy the stream before that is sent, and the client would wait for ever.
+ */
 export function answerUnreadable(statuses: StatusMapper): ServerInterceptor {
-  return (method, call) => new ServerInterceptingCall(call, {
-    start: (next) => next(new ServerListenerBuilder().withOnReceiveMessage((message: unknown, pass) => {
-      if (message instanceof Unreadable) {
-        call.sendStatus(statuses.forCall(message.error, method.path));
-      } else {
-        pass(message);
-      }
-    }).build()),
-  });
+  return (method, call) => {
+    let answered = false;
+    return new ServerInterceptingCall(call, {
+      start: (next) => next(new ServerListenerBuilder().withOnReceiveMessage((message: unknown, pass) => {
+        if (message instanceof Unreadable) {
+          answered = true;
+          call.sendStatus(statuses.forCall(message.error, method.path));
+        } else {
+          pass(message);
+        }
+      }).build()),
+      sendMessage: (message: unknown, next) => {
+        if (!answered) {
+          next(message);
+        }
+      },
+      sendStatus: (status, next) => {
+        if (!answered) {
+          next(status);
+        }
+      },
+    });
+  };
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import test from 'ava';
@@ -8,7 +9,7 @@ import type { JobSpec, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { CancelJobsRequest, ListJobsRequest, RetryJobsRequest, SubmitJobRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { LeaseRequest, ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
 import { makePageToken } from '../../coordinator/rpc/page_token.ts';
 import { waitFor, within } from '../support/wait.ts';
@@ -161,6 +162,29 @@ attack('a stream whose messages cannot be decoded', async (t) => {
     }));
     matches(t, refusal, { field: '', says: 'cannot be decoded' });
   }
+});
+
+attack('messages that cannot be decoded, among others, at any moment', async (t) => {
+  const queues = [{ queue: 'unread', jobsMax: 0 }];
+  const window = { jobs: 1, bytes: 0, queues: [] };
+  const bytes = (message: LeaseRequest['message']) => Buffer.from(LeaseRequest.encode({ message }).finish());
+  const hello = bytes({ $case: 'hello', value: { workerId: 'w', instanceId: '', queues, window, sdk: '', sdkVersion: '', heldTokens: [], receiveBytesMax: 0 } });
+  const report = bytes({ $case: 'report', value: { token: '1.0123456789abcdef', outcomes: [succeeded(newJobId(Date.now()))] } });
+  const bad = Buffer.from([0x0a, 0x7f, 0x01]);
+  await Promise.all(Array.from({ length: 50 }, async () => {
+    const stream = rpc.jobs.makeBidiStreamRequest('/skiplease.v1.WorkerService/Lease', (raw: Buffer) => raw, (raw: Buffer) => raw);
+    stream.on('data', () => {});
+    const refusal = refused(new Promise((resolve, reject) => {
+      stream.on('error', reject);
+      stream.on('end', resolve);
+    }));
+    for (const message of [hello, report, report, report, report, report, bad, bad, bytes({ $case: 'window', value: window }), report, bad]) {
+      stream.write(message);
+      await delay(Math.random() < 0.5 ? 0 : Math.random() * 20);
+    }
+    stream.end();
+    matches(t, await within(refusal, DEADLINE_MS, 'the end of the stream'), { field: '', says: 'cannot be decoded' });
+  }));
 });
 
 attack('bad chunks on a submit stream', async (t) => {
