@@ -11,6 +11,7 @@ import type { Pool } from '../store/pool.ts';
 import type { Canceller } from './cancel.ts';
 import { fullJob } from './job_messages.ts';
 import { list } from './list_jobs.ts';
+import { readSubmit } from './read_flood.ts';
 import { retry } from './retry.ts';
 import { viewResponses } from './serialize.ts';
 import { submittedIds } from './submit_answer.ts';
@@ -37,9 +38,10 @@ const fastDefinition = viewResponses(JobServiceService, {
   submitJob: SubmitJobResponse, submitJobs: SubmitJobsResponse, streamSubmitJobs: StreamSubmitJobsResponse,
 });
 
-/** As generated, but for the flood, which is handed its requests as bytes: rpc/stream_submit.ts. */
+/** As generated, but for the many: a submit of them is read with less ado, and the flood is handed its requests as bytes (rpc/stream_submit.ts). */
 export const jobServiceDefinition = {
   ...fastDefinition,
+  submitJobs: { ...fastDefinition.submitJobs, requestDeserialize: readSubmit },
   streamSubmitJobs: { ...fastDefinition.streamSubmitJobs, requestDeserialize: (bytes: Buffer) => bytes },
 };
 

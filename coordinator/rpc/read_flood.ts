@@ -1,9 +1,13 @@
 import { BufferReader } from '../../proto/buffer_reader.ts';
 import { JobSpec, Payload } from '../../proto/gen/skiplease/v1/job.ts';
-import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import type { StreamSubmitJobsRequest, SubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { SUBMIT_JOBS_MAX } from '../limits.ts';
 
 const NO_HEADERS: Record<string, string> = Object.freeze({});
 const NO_IDS: string[] = [];
+/** Jobs beyond are not read: that they are too many is known, and an empty one, of two bytes, would take three hundred here. */
+const JOBS_READ_MAX = SUBMIT_JOBS_MAX + 1;
+const END_GROUP = 4;
 
 /**
  * StreamSubmitJobsRequest.decode, made for plain jobs: names are shared between them, and so is the object of those
@@ -12,19 +16,36 @@ const NO_IDS: string[] = [];
 export function readFlood(bytes: Buffer): StreamSubmitJobsRequest {
   const reader = new BufferReader(bytes);
   const request: StreamSubmitJobsRequest = { chunk: 0, jobs: [] };
-  while (reader.pos < reader.len) {
-    switch (reader.uint32()) {
-      case 8:
-        request.chunk = reader.uint32();
-        break;
-      case 18:
-        request.jobs.push(readJob(reader, reader.uint32()));
-        break;
-      default:
-        return StreamSubmitJobsRequest.decode(bytes);
+  for (let goesOn = true; goesOn && reader.pos < reader.len;) {
+    const tag = reader.uint32();
+    if (tag === 8) {
+      request.chunk = reader.uint32();
+    } else {
+      goesOn = readJobOrSkip(reader, tag, 18, request.jobs);
     }
   }
   return request;
+}
+
+/** SubmitJobsRequest.decode, likewise. */
+export function readSubmit(bytes: Buffer): SubmitJobsRequest {
+  const reader = new BufferReader(bytes);
+  const request: SubmitJobsRequest = { jobs: [] };
+  while (reader.pos < reader.len && readJobOrSkip(reader, reader.uint32(), 10, request.jobs));
+  return request;
+}
+
+/** False: to the generated code, too, the message ends here. */
+function readJobOrSkip(reader: BufferReader, tag: number, jobTag: number, jobs: JobSpec[]): boolean {
+  if (tag === jobTag && jobs.length < JOBS_READ_MAX) {
+    jobs.push(readJob(reader, reader.uint32()));
+    return true;
+  }
+  const ends = tag === 0 || (tag & 7) === END_GROUP;
+  if (!ends) {
+    reader.skip(tag & 7);
+  }
+  return !ends;
 }
 
 function readJob(reader: BufferReader, length: number): JobSpec {

@@ -1,12 +1,15 @@
-import type { BinaryReader } from '@bufbuild/protobuf/wire';
+import { WireType, type BinaryReader } from '@bufbuild/protobuf/wire';
 import { BufferReader } from '../../proto/buffer_reader.ts';
 import { JobOutcome, LeaseRequest } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { Report } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { REPORT_OUTCOMES_MAX } from '../limits.ts';
 
 /** What most jobs come to; nobody may change it. */
 const PLAIN_SUCCESS: JobOutcome['outcome'] = Object.freeze({ $case: 'succeeded' as const, value: Object.freeze({ result: undefined }) });
 const NO_FOLLOW_UPS = Object.freeze([]) as unknown as JobOutcome['followUps'];
 const REPORT_TAG = 26;
+/** Outcomes beyond are not read: that they are too many is known. */
+const OUTCOMES_READ_MAX = REPORT_OUTCOMES_MAX + 1;
 
 /**
  * LeaseRequest.decode, made for reports of plain successes: they share all but their ids. All else is read by the
@@ -29,7 +32,11 @@ function readReport(reader: BinaryReader): Report | undefined {
         report.token = reader.string();
         break;
       case 18:
-        report.outcomes.push(readOutcome(reader, reader.uint32()));
+        if (report.outcomes.length < OUTCOMES_READ_MAX) {
+          report.outcomes.push(readOutcome(reader, reader.uint32()));
+        } else {
+          reader.skip(WireType.LengthDelimited);
+        }
         break;
       default:
         return undefined;

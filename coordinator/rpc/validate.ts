@@ -40,7 +40,8 @@ export function checkJobs(
   fieldAt: (index: number) => string = (index) => `jobs[${index}]`, listField = 'jobs',
 ): NewJob[] {
   if (specs.length < count.min || specs.length > count.max) {
-    const description = count.max === 1 ? 'is missing' : `has ${specs.length} jobs: ${count.min} to ${count.max} are accepted`;
+    const given = specs.length > count.max ? `more than ${count.max}` : specs.length;
+    const description = count.max === 1 ? 'is missing' : `has ${given} jobs: ${count.min} to ${count.max} are accepted`;
     throw invalidArgument([{ field: listField, description }]);
   }
   const violations: FieldViolation[] = [];

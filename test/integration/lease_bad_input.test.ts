@@ -124,7 +124,7 @@ const REFUSED: Record<string, { send: Send; before?: 'hello'; refusal: Refusal }
       const { token } = await lease();
       stream.send({ $case: 'report', value: { token, outcomes: Array.from({ length: 20_000 }, () => succeeded(newJobId())) } });
     },
-    refusal: { code: CODE.INVALID_ARGUMENT, reason: 'INVALID_FIELD', says: /report\.outcomes: has 20000 outcomes: at most 10000/ },
+    refusal: { code: CODE.INVALID_ARGUMENT, reason: 'INVALID_FIELD', says: /report\.outcomes: has more than 10000 outcomes/ },
   },
   'progress with an oversized checkpoint': {
     send: async (stream, lease) => {

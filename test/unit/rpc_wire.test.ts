@@ -1,10 +1,12 @@
 /** The fast readers and the writer of responses are held against the generated code, broken messages included. */
 import test from 'ava';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import { StreamSubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
+import { StreamSubmitJobsRequest, SubmitJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { LeaseRequest, Receipt } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { readFlood } from '../../coordinator/rpc/read_flood.ts';
+import type { Report } from '../../proto/gen/skiplease/v1/worker_service.ts';
+import { readFlood, readSubmit } from '../../coordinator/rpc/read_flood.ts';
 import { readLeaseRequest } from '../../coordinator/rpc/read_report.ts';
 import { writeResponse } from '../../coordinator/rpc/response_writer.ts';
 
@@ -73,6 +75,23 @@ test('a flood', (t) => {
       t.deepEqual(answer(readFlood, variant), answer((given) => StreamSubmitJobsRequest.decode(given), variant));
     }
   }), { numRuns: 1_000 });
+});
+
+test('a submit of many', (t) => {
+  fc.assert(fc.property(fc.array(job, { maxLength: 5 }), fc.nat(), fc.nat(255), (jobs, place, value) => {
+    for (const variant of variants(Buffer.from(SubmitJobsRequest.encode({ jobs }).finish()), place, value)) {
+      t.deepEqual(answer(readSubmit, variant), answer((given) => SubmitJobsRequest.decode(given), variant));
+    }
+  }), { numRuns: 1_000 });
+});
+
+test('of two million empty jobs, or outcomes, no more are read than it takes to refuse them', (t) => {
+  const empty = (tag: number) => Buffer.alloc(4_000_000).fill(Buffer.from([tag, 0]));
+  t.is(readSubmit(empty(10)).jobs.length, 10_001);
+  t.is(readFlood(empty(18)).jobs.length, 10_001);
+  const report = empty(18);
+  const { message } = readLeaseRequest(Buffer.concat([Buffer.from([26]), new BinaryWriter().uint32(report.length).finish(), report]));
+  t.is((message as { value: Report }).value.outcomes.length, 10_001);
 });
 
 test('what a worker says', (t) => {
