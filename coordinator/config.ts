@@ -65,6 +65,7 @@ export interface Settings {
   readonly clientJobsPerSecond: number;
   /** 0: never. */
   readonly rebalanceMs: number;
+  readonly clientBytesMax: number;
   readonly drainDeadlineMs: number;
   readonly retentionDays: number;
   readonly failedRetentionDays: number;
@@ -132,6 +133,9 @@ const SETTINGS = {
     'How many jobs one client may submit to this coordinator, a second\'s worth at once. 0: no limit.'),
   rebalanceMs: whole('SKIPLEASE_REBALANCE_MS', 10_000, 0, 600_000, 'ms',
     'How often a coordinator with more than its share of the workers asks some of them to move. 0: never.'),
+  clientBytesMax: whole('SKIPLEASE_CLIENT_BYTES_MAX', 536_870_912, 67_108_864, 68_719_476_736, 'bytes',
+    'What all clients together may make this coordinator hold: connections (64 KiB each), calls (16 KiB), messages on their way in, '
+      + 'answers that nobody reads. Beyond it, who makes it hold the most is cut off.'),
   drainDeadlineMs: whole('SKIPLEASE_DRAIN_DEADLINE_MS', 10_000, 0, 600_000, 'ms',
     'How long a stopping coordinator gives workers to move to another one.'),
   retentionDays: whole('SKIPLEASE_RETENTION_DAYS', RETENTION.days, 1, 3_650, 'days',

@@ -42,8 +42,9 @@ export async function startCoordinator(settings: Settings, log: Log, shutdown: S
   const credentials = await openCredentials(settings, log, shutdown);
   const guard = await openGuard(settings, statuses, log, shutdown);
   const server = await shutdown.step('gRPC', () => bindServer({
-    address: settings.grpcAddress, receiveBytesMax: settings.receiveBytesMax, reflection: settings.reflection, credentials, guard,
-  }, statuses), (bound) => bound.stop(LAST_CALLS_MS));
+    address: settings.grpcAddress, receiveBytesMax: settings.receiveBytesMax, clientBytesMax: settings.clientBytesMax, reflection: settings.reflection,
+    credentials, guard,
+  }, statuses, log), (bound) => bound.stop(LAST_CALLS_MS));
   const database = await openDatabase(settings, log, shutdown);
   // Opens its connections when they are needed, as does everything that asks it.
   const pool = await shutdown.step('connection pool', () => openPool(database.url), (opened) => opened.end());

@@ -5,16 +5,19 @@ import type { LeaseRequest, LeaseResponse } from '../../proto/gen/skiplease/v1/w
 import { formatAddress } from '../config.ts';
 import type { ListenAddress } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { Log } from '../observe/log.ts';
 import type { Pool } from '../store/pool.ts';
 import type { Retention } from '../types.ts';
 import { batchService, batchServiceDefinition } from './batch_service.ts';
 import { noSuchJob } from './check_names.ts';
 import { Canceller } from './cancel.ts';
 import type { CallGuard } from './call_guard.ts';
+import { ClientMemory } from './client_memory.ts';
 import { answerUnreadable, guardDecoding } from './decode_guard.ts';
 import { externalScaler, externalScalerDefinition } from './external_scaler.ts';
 import type { ReadDepths } from './external_scaler.ts';
 import { Gate } from './gate.ts';
+import { boundConnections, http2ServersOf, refuseCompressed } from './http2.ts';
 import { jobService, jobServiceDefinition } from './job_service.ts';
 import { bind, shutDown } from './listen.ts';
 import { queueService, queueServiceDefinition } from './queue_service.ts';
@@ -25,6 +28,7 @@ import { submitStreams } from './stream_submit.ts';
 import { SubmitGate } from './submit_gate.ts';
 import { watchTheirs } from './their_jobs.ts';
 import { UnaryCalls } from './unary.ts';
+import { unhurriedReflection } from './unhurried.ts';
 import { activityWatches } from './watch_activity.ts';
 import { metricSpecWatches } from './watch_metric_spec.ts';
 import { batchWatches } from './watch_batches.ts';
@@ -35,10 +39,12 @@ import { workerService, workerServiceDefinition } from './worker_service.ts';
 
 /** A message up to this many times the limit is read, to refuse it with details; beyond, grpc-js ends the call with the bare code. */
 const POLITE_FACTOR = 2;
-const STREAMS_PER_CONNECTION_MAX = 1_000;
 
-/** HTTP/2's own keepalive finds dead connections; that a worker is alive, its heartbeats say. Times in milliseconds. */
-const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 10_000 };
+/**
+ * HTTP/2's own keepalive finds dead connections, and those that never became one; that a worker is alive, its heartbeats say. One
+ * that is not used is closed; its client opens another when it needs one. Times in milliseconds.
+ */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 10_000, 'grpc.max_connection_idle_ms': 900_000 };
 
 export interface ServiceDependencies {
   engine: Engine;
@@ -71,6 +77,8 @@ const SERVICES = ['', 'externalscaler.ExternalScaler', 'skiplease.v1.BatchServic
 export interface ServerOptions {
   address: ListenAddress;
   receiveBytesMax: number;
+  /** What all clients together may make the process hold. */
+  clientBytesMax: number;
   credentials: ServerCredentials;
   /** undefined: nobody is asked who they are. */
   guard: CallGuard | undefined;
@@ -82,7 +90,7 @@ export interface ServerOptions {
  * Takes the port, so that a taken one is known before anything else is started, and the engine knows its address; the
  * services follow with `open`. Rejects with FAILED_PRECONDITION when the port cannot be had.
  */
-export async function bindServer(options: ServerOptions, statuses: StatusMapper): Promise<GrpcServer> {
+export async function bindServer(options: ServerOptions, statuses: StatusMapper, log: Log): Promise<GrpcServer> {
   const { address, receiveBytesMax, credentials, guard } = options;
   const gate = new Gate(statuses);
   const submitGate = new SubmitGate(statuses);
@@ -90,10 +98,12 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
   const server = new Server({
     ...KEEPALIVE,
     'grpc.max_receive_message_length': receiveBytesMax * POLITE_FACTOR,
-    'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
     // In the order in which a call comes to them.
-    interceptors: [gate.interceptor, answerUnreadable(statuses), ...(guard === undefined ? [] : [guard.interceptor]), submitGate.interceptor],
+    interceptors: [
+      gate.interceptor, answerUnreadable(statuses), unhurriedReflection, ...(guard === undefined ? [] : [guard.interceptor]), submitGate.interceptor,
+    ],
   });
+  boundConnections(server);
   const definitions = [
     batchServiceDefinition, jobServiceDefinition, queueServiceDefinition, scheduleServiceDefinition, workerServiceDefinition, externalScalerDefinition,
   ];
@@ -103,6 +113,11 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
     reflection().addToServer(server);
   }
   const port = await bind(server, address, credentials, 'SKIPLEASE_GRPC_ADDRESS');
+  const memory = new ClientMemory(options.clientBytesMax, log);
+  http2ServersOf(server).forEach((http2Server) => {
+    http2Server.on('stream', refuseCompressed);
+    memory.watch(http2Server);
+  });
   let endStreams = (): void => {};
   const setStatus = (status: 'SERVING' | 'NOT_SERVING') => SERVICES.forEach((name) => health.setStatus(name, status));
   return {
@@ -148,6 +163,7 @@ export async function bindServer(options: ServerOptions, statuses: StatusMapper)
     stop: async (deadlineMs) => {
       endStreams();
       await shutDown(server, deadlineMs);
+      memory.stop();
     },
   };
 }

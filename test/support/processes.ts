@@ -21,6 +21,8 @@ export interface TestProcess {
   stop(deadlineMs?: number): Promise<number>;
   /** The first line, past or to come, that a condition holds for. */
   line(matches: (line: string) => boolean, deadlineMs: number, what: string): Promise<string>;
+  /** Calls with each line to come. */
+  watch(each: (line: string) => void): void;
 }
 
 const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
@@ -86,6 +88,7 @@ export async function startProcess(command: string, parameters: readonly string[
       });
       return within(found, deadlineMs, what);
     },
+    watch: (each) => void watchers.add(each),
   };
 }
 
