@@ -144,7 +144,7 @@ class Fuzzer {
     this.#calls += 1;
     try {
       const { answer, problem } = await calling;
-      this.#count(method, answer.brokenOff ? 'broken off' : code[answer.status.code]!);
+      this.#count(method, answer.brokenOff ? 'broken off' : code[answer.status.code]);
       if (problem === undefined) {
         answer.messages.forEach((message) => harvest(method.path, method.output, message, this.#known));
       } else {

@@ -1,7 +1,7 @@
 /** What every answer must be, whatever was asked. */
 import { status as code, type StatusObject } from '@grpc/grpc-js';
 import { fromBinary, type DescMessage } from '@bufbuild/protobuf';
-import { Status } from '../../proto/gen/google/rpc/status.ts';
+import type { Status } from '../../proto/gen/google/rpc/status.ts';
 import { refusalOf, refusalOfStatus, type Refusal } from '../integration/rpc_clients.ts';
 import type { Answer } from './call.ts';
 
@@ -44,8 +44,9 @@ export function aboutMessage(status: Status): string | undefined {
   return aboutRefusal(refusalOfStatus(status), `${code[status.code]}: ${status.message}`);
 }
 
-function aboutRefusal(refusal: Refusal, shown: string): string | undefined {
-  if (refusal.code === code.INTERNAL || refusal.code === code.UNKNOWN || code[refusal.code] === undefined) {
+function aboutRefusal({ code: given, ...refusal }: Refusal, shown: string): string | undefined {
+  const status: code | undefined = code[given] === undefined ? undefined : given;
+  if (status === undefined || status === code.INTERNAL || status === code.UNKNOWN) {
     return `not a refusal but a failure: ${shown}`;
   }
   if (!REASON.test(refusal.reason) || refusal.domain !== 'skiplease') {
@@ -54,9 +55,9 @@ function aboutRefusal(refusal: Refusal, shown: string): string | undefined {
   if (LEAKS.test(refusal.message) || refusal.violations.some(({ description }) => LEAKS.test(description))) {
     return `words that were not meant for callers: ${shown}`;
   }
-  if (refusal.code === code.INVALID_ARGUMENT && (refusal.violations.length === 0 || refusal.violations.some(({ description }) => description === ''))) {
+  if (status === code.INVALID_ARGUMENT && (refusal.violations.length === 0 || refusal.violations.some(({ description }) => description === ''))) {
     return `INVALID_ARGUMENT without a violation: ${shown}`;
   }
-  const waits = refusal.code === code.UNAVAILABLE || refusal.code === code.RESOURCE_EXHAUSTED;
+  const waits = status === code.UNAVAILABLE || status === code.RESOURCE_EXHAUSTED;
   return waits && refusal.retryDelayMs === undefined && !WITHOUT_RETRY.has(refusal.reason) ? `no RetryInfo: ${shown}` : undefined;
 }

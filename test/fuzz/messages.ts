@@ -129,8 +129,8 @@ export class MessageWriter {
       const number = this.#isExtreme() ? this.#random.pick(ENUM_NUMBERS) : this.#random.pick(field.enum.values).number;
       writer.tag(field.number, WireType.Varint).int32(number);
     } else {
-      writer.tag(field.number, wireType(field.scalar!));
-      this.#scalar(writer, field, field.scalar!);
+      writer.tag(field.number, wireType(field.scalar));
+      this.#scalar(writer, field, field.scalar);
     }
   }
 
