@@ -4,13 +4,13 @@ import type { Known, KnownKind } from './known.ts';
 
 /** Answers whose ids are the fuzzer's own. Those of lists are everybody's: of them only the page tokens are kept. */
 const OWN = /(SubmitJob|SubmitJobs|StreamSubmitJobs|TriggerSchedule|CreateBatch|Lease)$/;
-const KINDS: Record<string, KnownKind> = { jobId: 'jobId', jobIds: 'jobId', token: 'token', nextPageToken: 'pageToken' };
+const KINDS = new Map<string, KnownKind>([['jobId', 'jobId'], ['jobIds', 'jobId'], ['token', 'token'], ['nextPageToken', 'pageToken']]);
 
 /** Remembers the ids and tokens of an answer. */
 export function harvest(path: string, output: DescMessage, message: Buffer, known: Known): void {
   const answer = toJson(output, fromBinary(output, message), { registry: REGISTRY });
   walk(answer, (name, text) => {
-    const kind = name === 'id' ? (path.endsWith('CreateBatch') ? 'batchId' : 'jobId') : KINDS[name];
+    const kind = name === 'id' ? (path.endsWith('CreateBatch') ? 'batchId' : 'jobId') : KINDS.get(name);
     if (kind !== undefined && (kind === 'pageToken' || OWN.test(path))) {
       known.add(kind, text);
     }
