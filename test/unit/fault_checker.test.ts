@@ -189,6 +189,9 @@ const LIES: [title: string, rule: string, story: () => Story][] = [
   ['a made-up token is resumed', 'no stale effect', () => good()
     .tell(90, { event: 'hello', stream: 2, instance: 'instance-a', window: 5, held: ['12.00'] })
     .tell(95, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: TTL_MS, resumed: [['12.00', [JOB]]], lost: [] })],
+  ['a lease is resumed by somebody who did not name its token', 'no stale effect', () => good()
+    .tell(30, { event: 'hello', stream: 2, instance: 'instance-b', window: 5, held: ['10.00'] })
+    .tell(35, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: TTL_MS, resumed: [[TOKEN, [JOB]]], lost: [] })],
   ['a lease that has run out is resumed', 'no stale effect', () => twoLeases()
     .tell(90, { event: 'hello', stream: 2, instance: 'instance-a', window: 5, held: [TOKEN] })
     .tell(95, { event: 'welcome', stream: 2, session: 'session-b', ttlMs: TTL_MS, resumed: [[TOKEN, [JOB]]], lost: [] })],

@@ -15,7 +15,7 @@ const CAUGHT_MS_MAX = 120_000;
 const SHOWN_LINES = 4;
 
 const { values, positionals } = parseArgs({
-  options: { seed: { type: 'string', default: '1' }, minutes: { type: 'string', default: '1' } },
+  options: { seed: { type: 'string', default: '1' }, minutes: { type: 'string', default: '0.4' } },
   allowPositionals: true,
 });
 const unknown = positionals.filter((name) => !BREAKS.some((known) => known.name === name));

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Lease } from '../../../proto/gen/skiplease/v1/worker_service.ts';
+import type { Lease, LeaseInfo } from '../../../proto/gen/skiplease/v1/worker_service.ts';
 import { failed, LeaseClient, released, succeeded } from '../../support/lease_client.ts';
 import { Operator } from '../../support/lease_operator.ts';
 import { History } from '../history/history.ts';
@@ -45,7 +45,7 @@ async function live(): Promise<void> {
     stream.onMessage = (message) => message.$case === 'lease' && take(stream, message.value);
     try {
       await stream.hello({
-        queues: QUEUES, jobs: WINDOW_JOBS, workerId: settings.name, heldTokens: heldTokens(), heartbeats: random.chance(0.7),
+        queues: QUEUES, jobs: WINDOW_JOBS, workerId: settings.name, heldTokens: await heldTokens(address), heartbeats: random.chance(0.7),
         ...(instance && { instanceId: instance }),
       });
       await Promise.race([delay(random.between(500, settings.leaseTtlMs * 2)), stream.ended]);
@@ -62,11 +62,21 @@ async function live(): Promise<void> {
   }
 }
 
-/** What its hello names: leases that it may hold, has lost, and never had. */
-function heldTokens(): string[] {
+/** What its hello names: leases that it may hold, has lost, and never had, and those that others hold by their right numbers. */
+async function heldTokens(address: string): Promise<string[]> {
   const old = remembered.filter(() => random.chance(0.5)).map(({ token }) => token);
   const last = Number(remembered.at(-1)?.token.split('.')[0] ?? 1);
-  return [...new Set([...old, madeUp(last), madeUp(last + random.between(-20, 20) || 1)])].filter((token) => !token.startsWith('-') && !token.startsWith('0'));
+  const numbers = [last, Math.max(1, last + random.between(-20, 20)), ...(await leasesNow(address)).map(({ leaseId }) => leaseId)];
+  return [...new Set([...old, ...numbers.map(madeUp)])];
+}
+
+async function leasesNow(address: string): Promise<LeaseInfo[]> {
+  const operator = new Operator(address);
+  try {
+    return (await operator.leases()).slice(0, 20);
+  } finally {
+    operator.close();
+  }
 }
 
 function take(stream: LeaseClient, lease: Lease): void {
@@ -94,16 +104,11 @@ function take(stream: LeaseClient, lease: Lease): void {
 
 /** Reports of jobs that other workers hold, under made-up tokens of the right numbers and under its own. */
 async function claimWhatOthersHold(stream: LeaseClient, address: string): Promise<void> {
-  const operator = new Operator(address);
-  try {
-    const mine = remembered.at(-1);
-    for (const { leaseId, jobIds } of (await operator.leases()).slice(0, 20)) {
-      stream.send({ $case: 'report', value: { token: madeUp(leaseId), outcomes: jobIds.map((id) => failed(id, { permanent: true })) } });
-      if (mine === undefined || mine.token.startsWith(`${leaseId}.`)) continue;
-      stream.send({ $case: 'report', value: { token: mine.token, outcomes: jobIds.map((id) => succeeded(id, resultOf(mine))) } });
-    }
-  } finally {
-    operator.close();
+  const mine = remembered.at(-1);
+  for (const { leaseId, jobIds } of await leasesNow(address)) {
+    stream.send({ $case: 'report', value: { token: madeUp(leaseId), outcomes: jobIds.map((id) => failed(id, { permanent: true })) } });
+    if (mine === undefined || mine.token.startsWith(`${leaseId}.`)) continue;
+    stream.send({ $case: 'report', value: { token: mine.token, outcomes: jobIds.map((id) => succeeded(id, resultOf(mine))) } });
   }
 }
 

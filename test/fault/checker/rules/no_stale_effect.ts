@@ -39,6 +39,7 @@ function* falseWelcomes({ streams, jobs, grants }: Facts): Found {
     if (hello === undefined || welcome === undefined) continue;
     for (const [token, ids] of welcome.resumed) {
       if (grants.get(leaseIdOf(token))?.token !== token) yield { jobId: ids[0], what: `${key} resumed the lease ${token}, which was never granted` };
+      if (!hello.held.includes(token)) yield { jobId: ids[0], what: `${key} resumed the lease ${token}, whose token it did not name` };
       for (const id of ids) {
         const { holds = [], outcome } = jobs.get(id) ?? {};
         const hold = holds.find(({ grant }) => grant.token === token);
