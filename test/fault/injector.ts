@@ -3,6 +3,9 @@ import type { Fault, Strike } from './fault.ts';
 import type { RunningLab } from './lab/bring_up.ts';
 import { Random } from './random.ts';
 
+/** The line of strikes that leave nothing to others. */
+const EVERYTHING = 'everything 0';
+
 /**
  * Carries out a schedule. A strike that comes while the one before it still has its target (a machine that is busier than the schedule
  * thought) waits for that one. Rejects with the first error of a fault: then all others are ended too.
@@ -16,12 +19,13 @@ export async function inject(lab: RunningLab, faults: readonly Fault[], schedule
     await delay(Math.max(0, startedMs + strike.atMs - performance.now()));
     if (failed !== undefined) break;
     const fault = byName.get(strike.fault)!;
-    const line = fault.target === 'everything' ? Promise.all(lines.values()) : lines.get(`${fault.target} ${strike.target}`);
-    const struck = Promise.resolve(line).then(() => one(lab, fault, strike)).catch((error: Error) => {
+    const own = `${fault.target} ${strike.target}`;
+    const before = fault.target === 'everything' ? [...lines.values()] : [lines.get(own), lines.get(EVERYTHING)];
+    const struck = Promise.all(before).then(() => one(lab, fault, strike)).catch((error: Error) => {
       failed ??= new Error(`The fault ${strike.fault} (strike ${strike.number}) went wrong: ${error.message}`, { cause: error });
       lab.endHolds();
     });
-    lines.set(`${fault.target} ${strike.target}`, struck);
+    lines.set(own, struck);
   }
   await Promise.all(lines.values());
   if (failed !== undefined) throw failed;
