@@ -34,7 +34,8 @@ async function isCaught(wrong: Break): Promise<boolean> {
     await breakTree(folder, wrong);
     console.log(`${wrong.name}: ${wrong.does}`);
     const startedMs = performance.now();
-    const lab = await startProcess(process.execPath, ['test/fault/main.ts', '--minutes', values.minutes, '--seed', values.seed], { cwd: folder, env: process.env });
+    const parameters = ['test/fault/main.ts', '--minutes', values.minutes, '--seed', values.seed, '--folder', join(folder, 'histories')];
+    const lab = await startProcess(process.execPath, parameters, { cwd: folder, env: process.env });
     const code = await lab.exited;
     const tookMs = performance.now() - startedMs;
     const violations = lab.logs.filter((line) => line.includes('VIOLATION'));
