@@ -20,7 +20,7 @@ export async function inject(lab: RunningLab, faults: readonly Fault[], schedule
     if (failed !== undefined) break;
     const fault = byName.get(strike.fault)!;
     const own = `${fault.target} ${strike.target}`;
-    const before = fault.target === 'everything' ? [...lines.values()] : [lines.get(own), lines.get(EVERYTHING)];
+    const before = [...lines].filter(([line]) => fault.target === 'everything' || line === own || line === EVERYTHING).map(([, end]) => end);
     const struck = Promise.all(before).then(() => one(lab, fault, strike)).catch((error: Error) => {
       failed ??= new Error(`The fault ${strike.fault} (strike ${strike.number}) went wrong: ${error.message}`, { cause: error });
       lab.endHolds();
