@@ -52,6 +52,8 @@ export interface FuzzResult {
   findings: Finding[];
   good: Service;
   memoryMaxMiB: number;
+  /** The last lines of the coordinator's log. */
+  logs: string[];
 }
 
 /** Calls everything with everything for so long, beside a good client; looks at each answer, the process, and its log. */
@@ -99,7 +101,7 @@ class Fuzzer {
       this.#found(`the coordinator came to ${this.#witness.memoryMaxMiB} MiB of memory`, []);
     }
     this.#witness.leave();
-    return { calls: this.#calls, answers: this.#answers, findings: this.#findings, good: service, memoryMaxMiB: this.#witness.memoryMaxMiB };
+    return { calls: this.#calls, answers: this.#answers, findings: this.#findings, good: service, memoryMaxMiB: this.#witness.memoryMaxMiB, logs: this.#coordinator.logs };
   }
 
   async #again(attempts: Attempt[]): Promise<void> {

@@ -27,7 +27,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 say(files.length === 0 ? `fuzzing for ${minutes} minutes with --seed ${seed}` : `repeating ${files.join(', ')}`);
 await mkdir(FOUND, { recursive: true });
 const keeping: Promise<void>[] = [];
-const { calls, answers, findings, good, memoryMaxMiB } = await fuzz({
+const { calls, answers, findings, good, memoryMaxMiB, logs } = await fuzz({
   seed,
   durationMs: minutes * MINUTE_MS,
   first: files.length === 0 ? await readCorpus() : await Promise.all(files.map(async (file) => attemptOf(await readFile(file, 'utf8')))),
@@ -36,6 +36,9 @@ const { calls, answers, findings, good, memoryMaxMiB } = await fuzz({
   onFinding: (finding) => keeping.push(keep(finding, keeping.length + 1)),
 });
 await Promise.all(keeping);
+if (findings.length > 0) {
+  await writeFile(join(FOUND, `${seed}.log`), logs.join('\n'));
+}
 [...answers].sort(([a], [b]) => (a < b ? -1 : 1)).forEach(([what, count]) => say(`${String(count).padStart(8)} ${what}`));
 say(`${calls} calls; ${good.jobs} jobs of the good client, its submits p99 ${good.submitP99Ms} ms, from submit to handler p99 ${good.jobP99Ms} ms, `
   + `slowest ${good.slowestMs} ms; memory at most ${memoryMaxMiB} MiB; ${findings.length} findings (--seed ${seed})`);
