@@ -170,6 +170,7 @@ export class Housekeeping {
     if (nowMs >= this.#sweepProgressDueMs) {
       await this.#store.sweepProgress();
       await this.#store.sweepAllLeases();
+      await this.#store.adoptLeases();
       await this.#gatekeeper.seeThrough();
       this.#sweepProgressDueMs = nowMs + SWEEP_PROGRESS_MS;
     }

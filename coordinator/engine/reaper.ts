@@ -1,5 +1,6 @@
 import type { Beat } from '../store/coordinators.ts';
 import type { Store } from '../store/store.ts';
+import type { Move } from './decide.ts';
 import type { Mender } from './mender.ts';
 import type { Sessions } from './sessions.ts';
 import type { Standing } from './standing.ts';
@@ -46,8 +47,9 @@ export class Reaper {
       this.#store.log.info({ event: 'coordinators_given_up', coordinators: coordinatorIds, leases: leases.length },
         'a coordinator is gone and nobody resumed these leases; their jobs go to others');
     }
-    for (const { leaseId, coordinatorId } of leases) {
-      this.#mender.add({ leaseId, proof: { deadCoordinatorId: coordinatorId }, moves: { kind: 'expire' }, done: () => {} });
+    for (const { leaseId, coordinatorId, ended } of leases) {
+      const moves: Move = ended ? { kind: 'release', delayMs: 0, snoozed: false } : { kind: 'expire' };
+      this.#mender.add({ leaseId, proof: { deadCoordinatorId: coordinatorId }, moves, done: () => {} });
     }
     await this.#mender.idle();
     await this.#store.bury(coordinatorIds, this.#ttlMs);

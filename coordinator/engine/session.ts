@@ -4,6 +4,8 @@ import type { SkipleaseError } from '../errors.ts';
 
 /** One open stream, as the engine sees it. Each send says whether the stream takes more (false: wait for `writable`). */
 export interface SessionPort {
+  /** The stream has ended, from whichever side: nothing more is written to it. */
+  readonly closed: boolean;
   lease(message: LeaseMessage): boolean;
   receipt(message: ReceiptMessage): boolean;
   alive(sequence: number, validForMs: number): boolean;

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import { SkipleaseError } from '../errors.ts';
 import { SESSION_NAMES_MAX, SESSIONS_MAX } from '../limits.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { ResumedLease, SessionRow } from '../store/sessions.ts';
+import type { EarlierSession, ResumedLease, SessionRow } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
 import type { Move } from './decide.ts';
@@ -11,6 +11,7 @@ import { HeldLease } from './held_lease.ts';
 import type { Mender } from './mender.ts';
 import { CancelReason } from './messages.ts';
 import { Session, type SessionPort, type WindowSize } from './session.ts';
+import type { Standing } from './standing.ts';
 import type { Subscribers } from './subscribers.ts';
 import { parseToken } from './token.ts';
 
@@ -18,7 +19,7 @@ import { parseToken } from './token.ts';
 const GROUP_MAX = 500;
 
 /** When to try again, should there be no other coordinator: milliseconds. */
-const STOPPING_RETRY_MS = 500;
+const RETRY_MS = 500;
 
 /** A worker's first words, checked by `rpc/`. */
 export interface HelloRequest {
@@ -56,6 +57,7 @@ export class Sessions {
   readonly #store: Store;
   readonly #mender: Mender;
   readonly #subscribers: Subscribers;
+  readonly #standing: Standing;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #byId = new Map<string, Session>();
@@ -70,12 +72,13 @@ export class Sessions {
   #names = 0;
 
   constructor(deps: {
-    coordinatorId: string; store: Store; mender: Mender; subscribers: Subscribers; clock: Clock; metrics: Metrics;
+    coordinatorId: string; store: Store; mender: Mender; subscribers: Subscribers; standing: Standing; clock: Clock; metrics: Metrics;
   }) {
     this.#coordinatorId = deps.coordinatorId;
     this.#store = deps.store;
     this.#mender = deps.mender;
     this.#subscribers = deps.subscribers;
+    this.#standing = deps.standing;
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
     this.#hellos = new Batcher((items) => this.#flushHellos(items), GROUP_MAX);
@@ -94,7 +97,13 @@ export class Sessions {
     return this.#byId.get(sessionId);
   }
 
+  /** Refused while others may give us up: what is resumed in our name would go with it. */
   hello(hello: HelloRequest, port: SessionPort): Promise<Welcomed> {
+    if (this.#standing.validForMs() === 0) {
+      return Promise.reject(new SkipleaseError('UNAVAILABLE', 'COORDINATOR_EXPIRED',
+        'This coordinator has not reached its database for too long. Connect to another one, and name the tokens that are held.',
+        { retryAfterMs: RETRY_MS }));
+    }
     const sessionId = uuidv7();
     const row: SessionRow = {
       sessionId,
@@ -232,13 +241,15 @@ export class Sessions {
 
   async #flushHellos(all: PendingHello[]): Promise<void> {
     const newest = new Map(all.map((item) => [instanceKey(item.row), item]));
-    const items = [...newest.values()];
+    let items = [...newest.values()];
     all.filter((item) => newest.get(instanceKey(item.row)) !== item).forEach((item) => item.reject(replacedError()));
     items.forEach(({ hello, row }) => this.#named.set(row.sessionId, hello.heldTokens.flatMap((text) => parseToken(text)?.leaseId ?? [])));
     try {
       await this.#store.insertSessions(this.#coordinatorId, items.map(({ row }) => row));
-      const resumed = await this.#resume(items);
-      await this.#takeOver(items);
+      items = this.#stillWaiting(items);
+      const { resumed, earlier } = await this.#takeUp(items);
+      items = await this.#notReplaced(items);
+      await this.#takeOver(items, earlier);
       for (const item of items) {
         this.#welcome(item, resumed);
       }
@@ -251,6 +262,30 @@ export class Sessions {
     }
   }
 
+  /** Who has gone while its session was put on record may have said hello elsewhere by now: nothing is taken from there. */
+  #stillWaiting(items: PendingHello[]): PendingHello[] {
+    return items.filter(({ row, port, reject }) => {
+      if (port.closed) {
+        this.#named.delete(row.sessionId);
+        this.#byes.add(row.sessionId);
+        reject(replacedError());
+      }
+      return !port.closed;
+    });
+  }
+
+  /** A later hello of the same instance, at another coordinator, has ended this one's session: that one goes on. */
+  async #notReplaced(items: PendingHello[]): Promise<PendingHello[]> {
+    const gone = new Set(await this.#store.goneSessions(items.map(({ row }) => row.sessionId)));
+    return items.filter((item) => {
+      if (gone.has(item.row.sessionId)) {
+        this.#watch(item);
+        item.reject(replacedError());
+      }
+      return !gone.has(item.row.sessionId);
+    });
+  }
+
   /**
    * A hello that failed may have moved leases to its session. Its worker has a time to live to come back and name them
    * again; then they are given up, like those of any session that has fallen silent.
@@ -261,26 +296,22 @@ export class Sessions {
     this.#remember(session);
   }
 
-  /** Moves the named leases to the new sessions: the tokens are the proof. */
-  async #resume(items: PendingHello[]): Promise<Map<bigint, ResumedLease>> {
+  /** Moves the named leases to the new sessions, the tokens being the proof, and ends the earlier ones of these instances. */
+  async #takeUp(items: PendingHello[]): Promise<{ resumed: Map<bigint, ResumedLease>; earlier: EarlierSession[] }> {
     const held = items.flatMap(({ hello, row }) =>
       hello.heldTokens.flatMap((text) => {
         const token = parseToken(text);
         return token === undefined ? [] : [{ ...token, sessionId: row.sessionId, identity: row.identity }];
       }),
     );
-    const leases = held.length === 0 ? [] : await this.#store.resumeLeases(this.#coordinatorId, held);
-    return new Map(leases.map((lease) => [lease.leaseId, lease]));
+    const { leases, earlier } = await this.#store.takeUp(this.#coordinatorId, held, items.map(({ row }) => row));
+    return { resumed: new Map(leases.map((lease) => [lease.leaseId, lease])), earlier };
   }
 
-  /** What these instances held under earlier sessions and did not name goes back free; the earlier sessions end. */
-  async #takeOver(items: PendingHello[]): Promise<void> {
-    const earlier = await this.#store.earlierSessions(items.map(({ row }) => row));
-    for (const { sessionId, coordinatorId, leaseIds } of earlier) {
-      leaseIds.forEach((leaseId) =>
-        this.#mender.add({ leaseId, proof: { coordinatorId, sessionId }, moves: { kind: 'release', delayMs: 0, snoozed: false }, done: () => {} }),
-      );
-    }
+  /** What these instances held under earlier sessions and did not name goes back free. */
+  async #takeOver(items: PendingHello[], earlier: EarlierSession[]): Promise<void> {
+    const sessionIds = new Set(items.map(({ row }) => row.sessionId));
+    const ended = earlier.filter(({ replacedById }) => sessionIds.has(replacedById));
     for (const { row } of items) {
       const replaced = this.#byInstance.get(instanceKey(row));
       if (replaced !== undefined) {
@@ -289,9 +320,11 @@ export class Sessions {
         replaced.port = undefined;
       }
     }
-    if (earlier.length > 0) {
+    if (ended.length > 0) {
+      for (const { leaseId, sessionId, coordinatorId } of await this.#store.leasesOf(ended)) {
+        this.#mender.add({ leaseId, proof: { coordinatorId, sessionId }, moves: { kind: 'release', delayMs: 0, snoozed: false }, done: () => {} });
+      }
       await this.#mender.idle();
-      await this.#store.forgetSessions(earlier.map(({ sessionId }) => sessionId));
     }
   }
 
@@ -377,11 +410,11 @@ function replacedError(): SkipleaseError {
 function tooManyError(): SkipleaseError {
   return new SkipleaseError('RESOURCE_EXHAUSTED', 'TOO_MANY_WORKERS',
     `This coordinator has as many workers as it takes (${SESSIONS_MAX}, with ${SESSION_NAMES_MAX} queues and tokens in all). Connect to another one.`,
-    { retryAfterMs: STOPPING_RETRY_MS });
+    { retryAfterMs: RETRY_MS });
 }
 
 /** What a worker is told that comes, or stays, while its coordinator stops. */
 export function stoppingError(): SkipleaseError {
   return new SkipleaseError('UNAVAILABLE', 'STOPPING', 'This coordinator is stopping. Connect to another one, and name the tokens that are held.',
-    { retryAfterMs: STOPPING_RETRY_MS });
+    { retryAfterMs: RETRY_MS });
 }

@@ -135,7 +135,7 @@ export class RunningEngine implements Engine {
       coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
       keyedStarts: () => this.#gatekeeper.soon(), heldJobs,
     });
-    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock, metrics });
+    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, standing: this.standing, clock, metrics });
     this.#cancels = new Cancels({ coordinatorId, store, sessions: this.sessions, roomMade });
     this.settler = new Settler({
       store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended, roomIn, counted: () => this.#batches.soon(),

@@ -73,14 +73,40 @@ export async function leave(connection: HotConnection, coordinatorId: string): P
   await connection.run(LEAVE, [coordinatorId]);
 }
 
+/** A lease of a coordinator that was given up. */
+export interface LeftBehind {
+  leaseId: bigint;
+  coordinatorId: string;
+  /** Its session has ended: its worker went elsewhere, or took its leave. What it has not been given back yet never reached it, or was not begun. */
+  ended: boolean;
+}
+
 const LEFT_BEHIND: Statement = {
   name: 'left_behind',
-  text: `select l.id, l.coordinator_id from skiplease.lease l where l.coordinator_id = any($1::uuid[]) order by l.id limit 1000`,
+  text: `select l.id, l.coordinator_id, not exists (select from skiplease.session s where s.id = l.session_id)
+    from skiplease.lease l where l.coordinator_id = any($1::uuid[]) order by l.id limit 1000`,
 };
 
 /** Leases of coordinators that were given up. */
-export async function leasesLeftBehind(connection: HotConnection, coordinatorIds: string[]): Promise<{ leaseId: bigint; coordinatorId: string }[]> {
-  return (await connection.run(LEFT_BEHIND, [uuidArray(coordinatorIds)])).map((row) => ({ leaseId: BigInt(row[0]!), coordinatorId: row[1]! }));
+export async function leasesLeftBehind(connection: HotConnection, coordinatorIds: string[]): Promise<LeftBehind[]> {
+  const rows = await connection.run(LEFT_BEHIND, [uuidArray(coordinatorIds)]);
+  return rows.map((row) => ({ leaseId: BigInt(row[0]!), coordinatorId: row[1]!, ended: row[2] === 't' }));
+}
+
+const ADOPT: Statement = {
+  name: 'adopt_leases',
+  text: `insert into skiplease.coordinator (id, started_at, expires_at, address)
+    select distinct l.coordinator_id, c.now, c.now, '' from skiplease.lease l, (select skiplease.now() as now) c
+     where not exists (select from skiplease.coordinator where id = l.coordinator_id)
+    on conflict (id) do nothing`,
+};
+
+/**
+ * A coordinator that was given up and buried may come back, lease jobs before its next heartbeat, and be killed before it: then
+ * leases stand in a name that has no row, and nobody would ever give them up. They get one that has expired just now.
+ */
+export async function adoptLeases(connection: HotConnection): Promise<void> {
+  await connection.run(ADOPT, []);
 }
 
 const BURY: Statement = {

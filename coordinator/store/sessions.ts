@@ -1,7 +1,7 @@
 import { int4Array, int8Array, textArray, uuidArray } from './binary.ts';
 import { Bits } from '../bits.ts';
 import type { Specials } from './claim.ts';
-import type { HotConnection, Statement } from './hot_connection.ts';
+import type { HotConnection, Statement, TransactionRun } from './hot_connection.ts';
 
 /** One worker's stream, as others see it. */
 export interface SessionRow {
@@ -62,6 +62,14 @@ export async function countSessions(connection: HotConnection): Promise<number> 
   return Number(row![0]);
 }
 
+/** A token that a hello names, and the session that says so. */
+export interface HeldToken {
+  leaseId: bigint;
+  secret: bigint;
+  sessionId: string;
+  identity: string;
+}
+
 /** A lease that a worker goes on with under a new session. */
 export interface ResumedLease {
   leaseId: bigint;
@@ -84,6 +92,7 @@ const RESUME: Statement = {
   text: `
   with mine as materialized (
     select l.id, i.session_id from unnest($1::int8[], $2::int8[], $3::uuid[], $5::text[]) as i (id, secret, session_id, identity)
+     cross join lateral (select id from skiplease.session where id = i.session_id for key share) own
      cross join lateral (
        select id from skiplease.lease h where id = i.id and secret = i.secret
           and (i.identity = '' or exists (select 1 from skiplease.session s where s.id = h.session_id and s.identity in ('', i.identity)))
@@ -108,15 +117,12 @@ const RESUME: Statement = {
 
 /**
  * The tokens prove the hold: whoever names one moves the lease to its own session, on whatever coordinator. Who has proved
- * an identity besides may move only what was leased to it, or to somebody whom nobody asked.
+ * an identity besides may move only what was leased to it, or to somebody whom nobody asked. And nothing is moved to a session that a
+ * later hello of the same instance has ended: its worker is there, with the lease.
  */
-export async function resumeLeases(
-  connection: HotConnection,
-  coordinatorId: string,
-  held: { leaseId: bigint; secret: bigint; sessionId: string; identity: string }[],
-): Promise<ResumedLease[]> {
+export async function resumeLeases(run: TransactionRun, coordinatorId: string, held: HeldToken[]): Promise<ResumedLease[]> {
   const inOrder = held.toSorted((a, b) => (a.leaseId < b.leaseId ? -1 : 1));
-  const rows = await connection.run(RESUME, [
+  const rows = await run(RESUME, [
     int8Array(inOrder.map(({ leaseId }) => leaseId)),
     int8Array(inOrder.map(({ secret }) => secret)),
     uuidArray(inOrder.map(({ sessionId }) => sessionId)),
@@ -137,36 +143,55 @@ export async function resumeLeases(
   }));
 }
 
-/** A session that its instance has left behind, with the leases that stand in its name. */
+/** A session that its instance has left behind. */
 export interface EarlierSession {
   sessionId: string;
   coordinatorId: string;
-  leaseIds: bigint[];
+  replacedById: string;
 }
 
-const EARLIER: Statement = {
-  name: 'earlier_sessions',
-  text: `select s.id, (select array_to_string(array_agg(l.id), ',') from skiplease.lease l where l.session_id = s.id), s.coordinator_id
-    from unnest($1::text[], $3::text[]) i (instance_id, identity)
-    cross join lateral (select id, coordinator_id from skiplease.session
-                         where instance_id = i.instance_id and identity = i.identity and id <> all($2::uuid[]) offset 0) s`,
+const END_EARLIER: Statement = {
+  name: 'end_earlier_sessions',
+  text: `
+  with earlier as materialized (
+    select s.id, own.id as replaced_by from unnest($1::text[], $2::uuid[], $3::text[]) as i (instance_id, session_id, identity)
+     cross join lateral (select id from skiplease.session where id = i.session_id for key share) own
+     cross join lateral (select id from skiplease.session
+                          where instance_id = i.instance_id and identity = i.identity and id <> i.session_id offset 0) s
+  )
+  delete from skiplease.session s using earlier e where s.id = e.id returning s.id, s.coordinator_id, e.replaced_by`,
 };
 
-/** What the instances' earlier sessions still hold: after a resume, all that they did not name. Nobody is the instance of another identity. */
-export async function earlierSessions(connection: HotConnection, sessions: { instanceId: string; identity: string; sessionId: string }[]): Promise<EarlierSession[]> {
-  const rows = await connection.run(EARLIER, [
+/**
+ * Ends the instances' earlier sessions, on whatever coordinators; one that has been ended itself ends no other. Nobody is the instance of
+ * another identity.
+ */
+export async function endEarlierSessions(
+  run: TransactionRun, sessions: { instanceId: string; identity: string; sessionId: string }[],
+): Promise<EarlierSession[]> {
+  const rows = await run(END_EARLIER, [
     textArray(sessions.map(({ instanceId }) => instanceId)),
     uuidArray(sessions.map(({ sessionId }) => sessionId)),
     textArray(sessions.map(({ identity }) => identity)),
   ]);
-  return rows.map((row) => ({ sessionId: row[0]!, leaseIds: row[1] ? row[1].split(',').map(BigInt) : [], coordinatorId: row[2]! }));
+  return rows.map((row) => ({ sessionId: row[0]!, coordinatorId: row[1]!, replacedById: row[2]! }));
 }
 
-const FORGET: Statement = { name: 'forget_sessions', text: 'delete from skiplease.session where id = any($1::uuid[])' };
+const LEASES_OF: Statement = {
+  name: 'leases_of',
+  text: `select l.id, i.id, i.coordinator_id from unnest($1::uuid[], $2::uuid[]) as i (id, coordinator_id)
+    cross join lateral (select id from skiplease.lease where session_id = i.id offset 0) l`,
+};
 
-/** Removes sessions whoever's they are: replaced ones of an instance, or those of a dead coordinator. */
-export async function forgetSessions(connection: HotConnection, sessionIds: string[]): Promise<void> {
-  await connection.run(FORGET, [uuidArray(sessionIds)]);
+/** What stands in the name of these sessions: after a resume, all that their instances did not name. */
+export async function leasesOf(
+  connection: HotConnection, sessions: { sessionId: string; coordinatorId: string }[],
+): Promise<{ leaseId: bigint; sessionId: string; coordinatorId: string }[]> {
+  const rows = await connection.run(LEASES_OF, [
+    uuidArray(sessions.map(({ sessionId }) => sessionId)),
+    uuidArray(sessions.map(({ coordinatorId }) => coordinatorId)),
+  ]);
+  return rows.map((row) => ({ leaseId: BigInt(row[0]!), sessionId: row[1]!, coordinatorId: row[2]! }));
 }
 
 const GONE: Statement = {

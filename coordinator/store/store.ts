@@ -323,20 +323,25 @@ export class Store {
     return sessions.deleteSessions(this.#rare, coordinatorId, sessionIds);
   }
 
-  forgetSessions(sessionIds: string[]): Promise<void> {
-    return sessions.forgetSessions(this.#rare, sessionIds);
-  }
-
   countSessions(): Promise<number> {
     return sessions.countSessions(this.#rare);
   }
 
-  resumeLeases(coordinatorId: string, held: { leaseId: bigint; secret: bigint; sessionId: string; identity: string }[]): Promise<sessions.ResumedLease[]> {
-    return sessions.resumeLeases(this.#rare, coordinatorId, held);
+  /**
+   * Leases that are named move, and earlier sessions of the instances end, at once: of two hellos of one instance that are under way at
+   * the same time, one finds that the other was there.
+   */
+  takeUp(
+    coordinatorId: string, held: sessions.HeldToken[], of: { instanceId: string; identity: string; sessionId: string }[],
+  ): Promise<{ leases: sessions.ResumedLease[]; earlier: sessions.EarlierSession[] }> {
+    return this.#rare.transaction('take_up', async (run) => ({
+      leases: held.length === 0 ? [] : await sessions.resumeLeases(run, coordinatorId, held),
+      earlier: await sessions.endEarlierSessions(run, of),
+    }));
   }
 
-  earlierSessions(of: { instanceId: string; identity: string; sessionId: string }[]): Promise<sessions.EarlierSession[]> {
-    return sessions.earlierSessions(this.#rare, of);
+  leasesOf(of: { sessionId: string; coordinatorId: string }[]): Promise<{ leaseId: bigint; sessionId: string; coordinatorId: string }[]> {
+    return sessions.leasesOf(this.#rare, of);
   }
 
   goneSessions(sessionIds: string[]): Promise<string[]> {
@@ -359,7 +364,7 @@ export class Store {
     return coordinators.leave(this.#pulse, coordinatorId);
   }
 
-  leasesLeftBehind(coordinatorIds: string[]): Promise<{ leaseId: bigint; coordinatorId: string }[]> {
+  leasesLeftBehind(coordinatorIds: string[]): Promise<coordinators.LeftBehind[]> {
     return coordinators.leasesLeftBehind(this.#rare, coordinatorIds);
   }
 
@@ -377,6 +382,10 @@ export class Store {
 
   ownLeases(coordinatorId: string): Promise<bigint[]> {
     return coordinators.ownLeases(this.#rare, coordinatorId);
+  }
+
+  adoptLeases(): Promise<void> {
+    return coordinators.adoptLeases(this.#rare);
   }
 
   databaseFacts(): Promise<DatabaseFacts> {

@@ -170,7 +170,7 @@ test('a hello that fails after it has moved leases leaves them watched: its work
     await before.gets(2);
     before.break();
     const held = before.leases.map(({ token }) => token);
-    const lost = wire.loseAnswer('earlier_sessions');
+    const lost = wire.loseAnswer('gone_sessions');
     await t.throwsAsync(new TestWorker(engine.engine, before.instanceId).hello({ queues: ['none'], held }));
     await lost;
     t.is(await world.count('lease', 'coordinator_id = $1 and bit_count(settled) = 0', [engine.engine.coordinatorId]), held.length, 'they stand in its name');
@@ -188,3 +188,34 @@ test('a hello that fails after it has moved leases leaves them watched: its work
     other.leave();
   }
 });
+
+for (const seen of [true, false]) {
+  test(`a hello that comes late, when its worker has said another one elsewhere, takes nothing from there: the stream's end was ${seen ? '' : 'not '}seen`, async (t) => {
+    const queue = await newQueue();
+    const before = new TestWorker(two.engine);
+    await before.hello({ queues: [queue], jobs: 2 });
+    await two.engine.submit(newJobs(1, { queue }));
+    await before.gets(1);
+    before.break();
+    const [held] = before.leases;
+
+    const answer = wire.holdAnswer('hello');
+    const late = new TestWorker(one.engine, before.instanceId);
+    const lateHello = late.hello({ queues: [queue], held: [held!.token] });
+    await answer.held;
+    // Nobody answers: it goes elsewhere, is welcome there with what it holds, and gets more.
+    late.closed = seen;
+    const there = new TestWorker(two.engine, before.instanceId);
+    t.is((await there.hello({ queues: [queue], jobs: 2, held: [held!.token] })).resumed.length, 1);
+    await two.engine.submit(newJobs(1, { queue }));
+    await there.gets(1);
+    answer.release();
+    t.is((await t.throwsAsync(lateHello) as unknown as { reason: string }).reason, 'SESSION_REPLACED');
+
+    const rows = await world.rows('select coordinator_id, session_id, settled::text from skiplease.lease where queue_id = (select id from skiplease.queue where name = $1)', [queue]);
+    t.deepEqual(rows, [1, 2].map(() => ({ coordinator_id: two.engine.coordinatorId, session_id: there.session.id, settled: '0' })));
+    t.is(await world.count('session', 'id = $1', [there.session.id]), 1);
+    for (const lease of [held!, ...there.leases]) t.deepEqual(await there.succeed(lease), [ReceiptStatus.ACCEPTED]);
+    there.leave();
+  });
+}

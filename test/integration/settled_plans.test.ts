@@ -146,7 +146,7 @@ function statements(world: StoreWorld, coordinator: StoreCoordinator, queueId: n
     {
       name: 'resume', text: /^\s*with mine/, run: async () => {
         const { leaseId, secret } = await fresh();
-        await store.resumeLeases(id, [{ leaseId, secret, sessionId: other, identity: '' }]);
+        await store.takeUp(id, [{ leaseId, secret, sessionId: other, identity: '' }], []);
       },
     },
     {

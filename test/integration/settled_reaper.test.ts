@@ -77,6 +77,8 @@ test('an outage longer than the time to live spends no attempt: live workers ren
     worker.fallSilent();
     await waitFor(() => engine.standing.silentMs > 1.5 * TTL_MS, { deadlineMs: 5_000, what: 'an outage that is long enough' });
     t.true(systemClock.nowMs() - worker.session.heardMs > TTL_MS);
+    await waitFor(() => engine.standing.validForMs() === 0, { deadlineMs: 5_000, what: 'others to be free to give it up' });
+    t.is((await t.throwsAsync(new TestWorker(engine).hello()) as unknown as { reason: string }).reason, 'COORDINATOR_EXPIRED', 'what it resumed would go with it');
     proxy.refuse(false);
     await waitFor(() => engine.standing.silentMs < TICK_MS * 2, { deadlineMs: 5_000, what: 'the heartbeat to be back' });
     await ticks(coordinator, 4);
@@ -257,5 +259,43 @@ test('a coordinator that is stopped while its database is away does not wait for
     await within(stop(), 15_000, 'the stop');
     t.is(await world.count('outcome'), 0);
     t.is(await world.count('lease'), 1, 'its worker still holds it, and may report it elsewhere');
+  });
+});
+
+test('leases in the name of a coordinator that was buried, came back and was killed at once are given up all the same', async (t) => {
+  await withWorld(async (world, start) => {
+    const [gone, here] = [world.coordinator(), await start()];
+    const queueId = await world.queue();
+    const job = newJob();
+    await world.submit(gone, queueId, [job]);
+    await gone.claim(queueId, 1);
+    t.is(await world.count('coordinator', 'id = $1', [gone.id]), 0);
+    await here.store.adoptLeases();
+    t.is(await world.count('coordinator', 'id = $1 and expires_at <= skiplease.now()', [gone.id]), 1);
+    const worker = new TestWorker(here.engine);
+    await worker.hello();
+    t.deepEqual((await worker.gets(1)).map(({ id }) => id), [job.id]);
+    await waitFor(async () => (await world.count('coordinator')) === 1, { deadlineMs: 5_000, what: 'the dead one to be buried' });
+    await here.store.adoptLeases();
+    t.is(await world.count('coordinator'), 1, 'whoever has a row keeps it, and nobody else gets one');
+  });
+});
+
+test('what a coordinator leased to a session that had ended elsewhere comes back free when that coordinator dies', async (t) => {
+  await withWorld(async (world, start) => {
+    const [dying, here] = [await start(), await start()];
+    const before = new TestWorker(dying.engine);
+    await before.hello({ queues: ['late'], jobs: 1 });
+    // Its stream breaks, which its coordinator does not see; and it says hello elsewhere.
+    const after = new TestWorker(here.engine, before.instanceId);
+    await after.hello({ queues: ['other'], jobs: 1 });
+    await dying.engine.submit([newJob({ queue: 'late' })]);
+    await before.gets(1);
+    before.fallSilent();
+    await dying.abandon();
+    const worker = new TestWorker(here.engine);
+    await worker.hello({ queues: ['late'] });
+    t.deepEqual((await worker.gets(1, 10_000)).map(({ attempt }) => attempt), [1]);
+    t.is(await world.count('attempt'), 0);
   });
 });
