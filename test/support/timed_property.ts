@@ -10,7 +10,7 @@ export async function holdsFor<Values extends [unknown, ...unknown[]]>(
   let last = Promise.resolve();
   const property = fc.asyncProperty(fc.tuple<Values>(...arbitraries), (values) => (last = predicate(...values)));
   const run = await fc.check(property, {
-    plugins: [fc.interruptAfterTimeLimit(timeMs)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000,
+    plugins: [fc.interruptAfterTimeLimit(timeMs)], endOnFailure: true, includeErrorInReport: true, numRuns: 1_000_000,
   });
   await Promise.allSettled([last]);
   // On a busy machine the time may be over before the first run is.
