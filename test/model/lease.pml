@@ -795,6 +795,8 @@ proctype Judge() {
     assert(effects[i] <= 1 && (effects[i] == 0 || outcome[i] == succeeded))
   }
   for (i : 0 .. LEASES - 1) { assert(UNSETTLED(i) == 0) }
+  /* To stay here for ever is no cycle. */
+end_of_all: progress_to_the_end: false
 }
 
 /* Each worker is welcome at a coordinator of its own. */

@@ -47,7 +47,8 @@ judge() {
   printf '%-8s %-76s %9s states %4d s\n' $found "$name" "${states:-?}" $((SECONDS - started))
   if [ $found != "$wanted" ]; then
     printf 'FAILED: it should be: %s\n' "$wanted"
-    tail -20 spin.txt report
+    tail -n 20 spin.txt
+    tail -n 20 report
     if [ -f lease.pml.trail ]; then story; fi
   fi
 }
