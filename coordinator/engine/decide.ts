@@ -75,7 +75,7 @@ export function decide(
   }
   if (lease.settled.has(place)) {
     // Its hold ended with no attempt spent and no outcome, which is what a release asks for.
-    const repeated = request.move.kind === 'release' && before === ReceiptStatus.LEASE_LOST;
+    const repeated = request.move.kind === 'release' && before === ReceiptStatus.LEASE_LOST && !facts.expiredLeaseIds.includes(request.leaseId);
     return { status: repeated ? ReceiptStatus.DUPLICATE : before, place: undefined, writes: undefined };
   }
   if (facts.outcome !== undefined) {

@@ -10,7 +10,8 @@
  *
  * There are no clocks: a time to live passes when whoever is well has done what takes less (TTL_PASSES).
  *
- * The budgets bring every run to an end. So "no job is stuck" is what Judge finds at each end, and that there is no cycle.
+ * The budgets bring every run to an end. So "no job is stuck" is what Judge finds at each end, and the formula of temporal logic at
+ * the end of this file.
  */
 
 #ifndef JOBS
@@ -795,8 +796,6 @@ proctype Judge() {
     assert(effects[i] <= 1 && (effects[i] == 0 || outcome[i] == succeeded))
   }
   for (i : 0 .. LEASES - 1) { assert(UNSETTLED(i) == 0) }
-  /* To stay here for ever is no cycle. */
-end_of_all: progress_to_the_end: false
 }
 
 /* Each worker is welcome at a coordinator of its own. */

@@ -105,6 +105,7 @@ test('a job whose bit is set is not touched again, whatever is said of it', (t) 
   t.is(status(SUCCEED, lease, factsOf({ outcome: { state: 4, leaseId: 8n } })), LEASE_LOST, 'somebody else ended it');
   t.is(status(SUCCEED, lease, factsOf({ outcome: { state: 6, leaseId: null } })), CANCELLED);
   t.is(status({ kind: 'release', delayMs: 0, snoozed: false }, lease, factsOf()), DUPLICATE, 'what it asks for has happened');
+  t.is(status({ kind: 'release', delayMs: 0, snoozed: false }, lease, factsOf({ expiredLeaseIds: [7n] })), LEASE_LOST, 'an expiry is no release: an attempt was spent');
 });
 
 test('with the lease gone, or not proven, what is on record under its id says what became of it', (t) => {
