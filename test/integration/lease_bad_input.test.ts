@@ -229,6 +229,8 @@ test('garbage on the stream ends it, gives back what it held, and harms nobody',
     const value = instance.helloMessage({ queues: ['garbage'], workerId, instanceId: randomUUID() });
     return frame(Buffer.from(LeaseRequest.encode({ message: { $case: 'hello', value } }).finish()));
   };
+  // Each time that their holder is gone an attempt is spent.
+  await world.members[0]!.operator.update('garbage', { retryPolicy: { maxAttempts: 1_000, initialBackoff: undefined, maxBackoff: undefined } });
   const jobIds = await world.submit('garbage', 3);
   await besideAGoodWorker(t, 'good.garbage', async (goesOn) => {
     let round = 0;
