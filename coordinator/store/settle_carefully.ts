@@ -202,6 +202,8 @@ const WRITE: Statement = {
     select a.job_id, a.number, a.lease_id, a.state, a.started_at, clock.now, a.worker_id, a.code, a.message, a.details
       from unnest($9::uuid[], $10::int2[], $11::int8[], $12::int2[], $13::timestamptz[], $14::text[], $15::text[], $16::text[], $17::text[])
              as a (job_id, number, lease_id, state, started_at, worker_id, code, message, details), clock
+    -- An application that failed the job for good in SQL since the look: the outcome, which it wrote too, says so to the caller.
+    on conflict do nothing
   ),
   back as materialized (
     select * from unnest($18::uuid[], $19::int4[], $20::int4[], $21::int2[], $22::int2[], $23::int8[], $24::bool[])

@@ -298,6 +298,19 @@ for (const kind of ['success', 'permanent failure'] as const) {
   });
 }
 
+test('a failure for good of a job that is being failed for good in SQL waits for it, and is a duplicate', async (t) => {
+  const { worker, lease, ids } = await holding(one, 1);
+  const application = await world.client();
+  await application.query('begin');
+  await application.query(`select skiplease.fail($1, $2, 'BROKEN', permanent => true)`, [lease.token, ids[0]!]);
+  const caught = statuses(worker.report(lease.token, every(ids, failed({ permanent: true }))));
+  await world.waitForLockWaits('mend');
+  await application.query('commit');
+  t.deepEqual(await caught, [DUPLICATE]);
+  await ended(t, ids, 5);
+  worker.leave();
+});
+
 test('what gives a lease back waits for nobody, comes back for it, and leaves out what was completed in SQL', async (t) => {
   const { worker, lease, ids } = await holding(one, 3);
   const beside = await holding(one, 2);

@@ -166,7 +166,8 @@ export class ReferenceModel {
         resumed.set(token, [...lease.open].toSorted());
       }
     }
-    earlier.forEach((id) => this.leave(id));
+    // One that was ended before is looked at no more: what was leased to it since comes back when it has been silent for long enough.
+    earlier.filter((id) => !this.#ended.has(id)).forEach((id) => this.leave(id));
     return resumed;
   }
 
