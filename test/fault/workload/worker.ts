@@ -33,6 +33,8 @@ const pool = new pg.Pool({
   connectionString: settings.databaseUrl, max: 6, connectionTimeoutMillis: 3_000, query_timeout: 8_000, application_name: settings.name,
 });
 pool.on('error', () => undefined);
+// The pool listens to those that rest; one that breaks the moment it is taken would end the process.
+pool.on('connect', (connection) => connection.on('error', () => undefined));
 
 const worker = new Worker({
   addresses: random.shuffled(settings.addresses),
