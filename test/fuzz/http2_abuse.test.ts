@@ -1,9 +1,9 @@
 /** Clients that abuse HTTP/2 itself: the coordinator's memory stays below its bound, and others are served meanwhile. */
 import test from 'ava';
-import { GoodCitizen } from '../fuzz/good_citizen.ts';
-import { ATTACKS } from '../fuzz/http2/attacks.ts';
-import { Witness } from '../fuzz/witness.ts';
-import { data, jobSpec, startRpc, type Rpc } from './rpc_clients.ts';
+import { GoodCitizen } from './good_citizen.ts';
+import { ATTACKS } from './http2/attacks.ts';
+import { Witness } from './witness.ts';
+import { data, jobSpec, startRpc, type Rpc } from '../integration/rpc_clients.ts';
 
 /** What clients may make it hold, and what all of the process may come to: the rest is what it is made of, and garbage. */
 const CLIENT_BYTES_MAX = 67_108_864;
