@@ -318,6 +318,8 @@ export class Sessions {
         this.#forget(replaced);
         replaced.port?.close(replacedError());
         replaced.port = undefined;
+        // Also where it had ended before, by a hello elsewhere, and was leased more since: nobody else would find that.
+        this.#giveBack(replaced.id, [...replaced.leases.keys()]);
       }
     }
     if (ended.length > 0) {

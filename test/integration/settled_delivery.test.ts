@@ -219,3 +219,19 @@ for (const seen of [true, false]) {
     there.leave();
   });
 }
+
+test('what was leased to a stream that its worker had left unseen goes back when the worker comes back to that coordinator', async (t) => {
+  const queue = await newQueue();
+  const unseen = new TestWorker(one.engine);
+  const elsewhere = new TestWorker(two.engine, unseen.instanceId);
+  await unseen.hello({ queues: [queue] });
+  await elsewhere.hello({ queues: ['none'] });
+  const jobs = newJobs(2, { queue });
+  await one.engine.submit(jobs);
+  await unseen.gets(2);
+  elsewhere.break();
+  const back = new TestWorker(one.engine, unseen.instanceId);
+  await back.hello({ queues: ['none'] });
+  await deliversUnspent(t, queue, jobs.map(({ id }) => id));
+  back.leave();
+});

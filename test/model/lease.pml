@@ -334,11 +334,15 @@ inline resume(s) {
   check_places()
 }
 
+/* A session of the same instance at the same coordinator, whether its row is there or not. */
+#define REPLACED(m, s) (m != s && session[m].worker == session[s].worker && session[m].coordinator == session[s].coordinator && \
+                        (session[m].memory == open || session[m].memory == broken))
+
 /* engine/sessions.ts, #takeOver: what this instance held before and has not named goes back free. */
 inline take_over(s) {
   for (m : 0 .. SESSIONS - 1) {
     if
-    :: HAS(session[s].earlier, m) ->
+    :: HAS(session[s].earlier, m) || REPLACED(m, s) ->
        for (n : 0 .. LEASES - 1) {
          if
          :: lease[n].session == m && UNSETTLED(n) != 0 && BUSY(n) -> lease[n].late = session[s].coordinator + 1
@@ -347,8 +351,7 @@ inline take_over(s) {
          fi
        }
        if
-       :: session[m].coordinator == session[s].coordinator && (session[m].memory == open || session[m].memory == broken) ->
-          session[m].memory = unknown; session[m].held = 0
+       :: REPLACED(m, s) -> session[m].memory = unknown; session[m].held = 0
        :: else
        fi
     :: else

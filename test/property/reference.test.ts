@@ -125,7 +125,7 @@ class History {
         const lease = pick(this.run.leases, each.lease);
         if (lease !== undefined) {
           const job = pick(lease.jobs, each.job)!;
-          this.run.movedBehind(lease.token, undefined);
+          if (each.commits && each.word !== 'check') this.run.movedBehind(lease.token, undefined);
           this.#t.is(await this.#inSql(CALLS[each.word], [lease.token, job.id], each.commits), model.inSql(lease.token, job.id, each.word, each.commits), `${each.word} in SQL`);
         }
         return;
@@ -179,9 +179,11 @@ class History {
     const own = this.run.streams.filter(({ worker }) => worker.instanceId === instanceId);
     if (noticed) own.filter((one) => this.#inMemory(one) && one.worker.session.port !== undefined).forEach(({ worker }) => worker.break());
     const held = own.flatMap(({ worker }) => worker.leases).slice(-4).filter((_, index) => (names & (1 << index)) > 0).map(({ token }) => token);
+    const here = new Set(own.filter((one) => one.engine === this.run.engines[to] && this.#inMemory(one)).map(({ worker }) => worker.session.id));
     const { stream, lost, resumed } = await this.run.hello(to, size, instanceId, held);
     const { coordinatorId, worker: { session } } = stream;
-    const expected = this.run.model.resume(held, own.map(({ worker }) => worker.session.id), session.id, coordinatorId);
+    this.run.adopt(own);
+    const expected = this.run.model.resume(held, own.map(({ worker }) => worker.session.id), here, session.id, coordinatorId);
     this.#t.deepEqual(resumed, expected, 'what lives on');
     this.#t.deepEqual(lost.toSorted(), held.filter((token) => !expected.has(token)).toSorted(), 'what is lost');
     for (const { worker } of own) {

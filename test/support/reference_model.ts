@@ -156,8 +156,12 @@ export class ReferenceModel {
     });
   }
 
-  /** A hello names tokens, and everything else that its instance's earlier sessions hold goes back. Returns what is open under each that lives on. */
-  resume(tokens: string[], earlier: string[], sessionId: string, coordinatorId: string): Map<string, string[]> {
+  /**
+   * A hello names tokens, and everything else that its instance's earlier sessions hold goes back. Returns what is open under each that
+   * lives on. One that was ended before is looked at no more, but for those that this very coordinator still has (`here`): what was
+   * leased to it since comes back when it has been silent for long enough.
+   */
+  resume(tokens: string[], earlier: string[], here: ReadonlySet<string>, sessionId: string, coordinatorId: string): Map<string, string[]> {
     const resumed = new Map<string, string[]>();
     for (const token of tokens) {
       const lease = this.#proven(token);
@@ -166,8 +170,7 @@ export class ReferenceModel {
         resumed.set(token, [...lease.open].toSorted());
       }
     }
-    // One that was ended before is looked at no more: what was leased to it since comes back when it has been silent for long enough.
-    earlier.filter((id) => !this.#ended.has(id)).forEach((id) => this.leave(id));
+    earlier.filter((id) => !this.#ended.has(id) || here.has(id)).forEach((id) => this.leave(id));
     return resumed;
   }
 

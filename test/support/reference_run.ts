@@ -93,7 +93,11 @@ export class ReferenceRun {
   movedBehind(token: string, by: Session | undefined): void {
     const leaseId = BigInt(token.split('.')[0]!);
     for (const { worker: { session } } of this.streams) {
-      if (session !== by && session.leases.has(leaseId)) this.#unaware.add(session);
+      if (session !== by && session.leases.has(leaseId)) {
+        this.#unaware.add(session);
+        // It may hear of its room at any time, and be leased jobs in the middle of a step: so it is leased none.
+        session.draining = true;
+      }
     }
   }
 
@@ -146,7 +150,7 @@ export class ReferenceRun {
     }
   }
 
-  /** Tells the model of leases that have arrived since: a session that hears late of what was settled for it may be handed some at any time. */
+  /** Tells the model of leases that have arrived since. */
   adopt(streams = this.streams): void {
     for (const stream of streams) {
       for (; stream.adopted < stream.worker.leases.length; stream.adopted += 1) {
