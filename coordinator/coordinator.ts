@@ -1,7 +1,7 @@
 import type { Settings } from './config.ts';
 import { startEmbeddedPostgres } from './embedded/index.ts';
 import { EngineKeeper } from './engine_keeper.ts';
-import type { RunningEngine } from './engine/start.ts';
+import type { RunningEngine } from './engine/running_engine.ts';
 import { SkipleaseError } from './errors.ts';
 import { asksWhoCalls } from './exposure.ts';
 import { startHttp } from './observe/http.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RunningEngine } from './engine/start.ts';
+import type { RunningEngine } from './engine/running_engine.ts';
 import type { Log } from './observe/log.ts';
 
 /** Between two tries to start over, while the database cannot be had: milliseconds. */

@@ -1,5 +1,5 @@
 import type { Settings } from './config.ts';
-import { RunningEngine } from './engine/start.ts';
+import { RunningEngine } from './engine/running_engine.ts';
 import { SkipleaseError } from './errors.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';

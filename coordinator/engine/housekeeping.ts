@@ -8,6 +8,7 @@ import type { Alarm } from './alarm.ts';
 import type { Cancels } from './cancels.ts';
 import type { Gatekeeper } from './gatekeeper.ts';
 import type { Guard } from './guard.ts';
+import type { Hellos } from './hellos.ts';
 import { KeySweeper } from './key_sweeper.ts';
 import type { Mender } from './mender.ts';
 import type { QueueCache } from './queue_cache.ts';
@@ -39,6 +40,7 @@ export class Housekeeping {
   readonly #standing: Standing;
   readonly #store: Store;
   readonly #sessions: Sessions;
+  readonly #hellos: Hellos;
   readonly #cancels: Cancels;
   readonly #mender: Mender;
   readonly #sweeper: Sweeper;
@@ -73,6 +75,7 @@ export class Housekeeping {
     standing: Standing;
     store: Store;
     sessions: Sessions;
+    hellos: Hellos;
     cancels: Cancels;
     mender: Mender;
     sweeper: Sweeper;
@@ -95,6 +98,7 @@ export class Housekeeping {
     this.#standing = deps.standing;
     this.#store = deps.store;
     this.#sessions = deps.sessions;
+    this.#hellos = deps.hellos;
     this.#cancels = deps.cancels;
     this.#mender = deps.mender;
     this.#sweeper = deps.sweeper;
@@ -221,7 +225,7 @@ export class Housekeeping {
   /** Leases in our name that no session knows of go back with no attempt spent, once they have been seen twice. */
   async #audit(): Promise<void> {
     const own = await this.#store.ownLeases(this.#coordinatorId);
-    const unknown = own.filter((leaseId) => !this.#sessions.known(leaseId));
+    const unknown = own.filter((leaseId) => !this.#sessions.holds(leaseId) && !this.#hellos.names(leaseId));
     for (const leaseId of unknown.filter((id) => this.#orphans.has(id))) {
       this.#mender.add({
         leaseId, proof: { ownerCoordinatorId: this.#coordinatorId }, moves: { kind: 'release', delayMs: 0, snoozed: false }, done: () => {},

@@ -43,6 +43,8 @@ export class Session {
   /** No lease message may be larger: bytes. */
   readonly leaseBytesMax: number;
   readonly leases = new Map<bigint, HeldLease>();
+  /** Leases that its hello named, where that failed: they may stand in its name. */
+  perhapsHeld: readonly bigint[] = [];
   window: WindowSize;
   /** undefined: the stream is broken, and the worker has a time to live to come back. */
   port: SessionPort | undefined;

@@ -32,7 +32,6 @@ export interface Caller extends SubmitWeight {
   reject(error: unknown): void;
 }
 
-
 /**
  * Submits that wait for their commit: bounded, in turn among clients, and none for long. Plain ones and those of which some jobs
  * have options stand in lines of their own.

@@ -1,6 +1,6 @@
 import type { Hello, QueueSubscription, Window } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { WindowSize } from '../engine/session.ts';
-import type { HelloRequest } from '../engine/sessions.ts';
+import type { HelloRequest } from '../engine/hellos.ts';
 import { invalidArgument, type FieldViolation } from '../errors.ts';
 import { isName, NAME_WORDS } from './names.ts';
 

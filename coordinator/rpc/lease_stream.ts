@@ -3,7 +3,7 @@ import type { Hello, LeaseRequest, LeaseResponse, Progress, Report, Welcome, Win
 import { durationOf } from '../engine/messages.ts';
 import type { Session } from '../engine/session.ts';
 import { stoppingError } from '../engine/sessions.ts';
-import type { RunningEngine } from '../engine/start.ts';
+import type { RunningEngine } from '../engine/running_engine.ts';
 import { parseToken } from '../engine/token.ts';
 import { invalidArgument, SkipleaseError, type FieldViolation } from '../errors.ts';
 import { REPORT_OUTCOMES_MAX } from '../limits.ts';
@@ -114,7 +114,7 @@ class LeaseStream {
     const request = { ...checkHello(hello, this.#dependencies.payloadBytesMax), identity: accessOf(this.#call).name };
     // What follows hello waits until the session is on record.
     this.#call.pause();
-    this.#engine.sessions.hello(request, this.#port).then(
+    this.#engine.hellos.hello(request, this.#port).then(
       ({ session, resumed, lostTokens }) => {
         this.#session = session;
         this.#port.session = session;

@@ -4,8 +4,8 @@ import type { ClientLimits } from '../../coordinator/engine/admission.ts';
 import type { Move } from '../../coordinator/engine/decide.ts';
 import type { CancelMessage, JobReceiptMessage, LeasedJobMessage, LeaseMessage, ReceiptStatus } from '../../coordinator/engine/messages.ts';
 import type { Session, SessionPort } from '../../coordinator/engine/session.ts';
-import type { Welcomed } from '../../coordinator/engine/sessions.ts';
-import { RunningEngine } from '../../coordinator/engine/start.ts';
+import type { Welcomed } from '../../coordinator/engine/hellos.ts';
+import { RunningEngine } from '../../coordinator/engine/running_engine.ts';
 import { parseToken } from '../../coordinator/engine/token.ts';
 import type { SkipleaseError } from '../../coordinator/errors.ts';
 import { SUBMIT_WAITING_JOBS_MAX } from '../../coordinator/limits.ts';
@@ -85,7 +85,7 @@ export class TestWorker implements SessionPort {
 
   /** Says hello and goes on with heartbeats until it falls silent. */
   async hello(options: { queues?: string[]; jobs?: number; bytes?: number; held?: string[]; leaseBytesMax?: number } = {}): Promise<Welcomed> {
-    const welcomed = await this.#engine.sessions.hello(
+    const welcomed = await this.#engine.hellos.hello(
       {
         workerId: 'w', instanceId: this.instanceId, identity: '', queues: new Map((options.queues ?? ['q']).map((name) => [name, 0])),
         window: { jobs: options.jobs ?? 100, bytes: options.bytes ?? 1 << 26 }, sdk: 'test', sdkVersion: '0',

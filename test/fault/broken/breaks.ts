@@ -44,7 +44,7 @@ export const BREAKS: readonly Break[] = [
     does: 'who says hello is given each lease that it names by its number',
     edits: [
       { file: 'coordinator/store/sessions.ts', from: 'where id = i.id and secret = i.secret\n', to: 'where id = i.id\n' },
-      { file: 'coordinator/engine/sessions.ts', from: 'lease === undefined || lease.secret !== token!.secret || lease.settled.full', to: 'lease === undefined || lease.settled.full' },
+      { file: 'coordinator/engine/hellos.ts', from: 'lease === undefined || lease.secret !== token!.secret || lease.settled.full', to: 'lease === undefined || lease.settled.full' },
     ],
   },
   {

@@ -5,26 +5,25 @@ import { PROMOTE_JOBS_MAX, STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { SkipleaseError } from '../errors.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { QueueSample } from '../observe/queue_gauges.ts';
-import type { Level } from '../store/levels.ts';
 import type { CancelCommit } from '../store/cancel_jobs.ts';
-import type { AfterEnd } from '../store/settle_carefully.ts';
 import type { Store } from '../store/store.ts';
 import type { ClientLimits } from './admission.ts';
+import { AfterCommits } from './after_commits.ts';
 import { Alarm, type AlarmRound } from './alarm.ts';
 import { BatchFolder } from './batch_folder.ts';
 import { Cancels } from './cancels.ts';
 import { Delivery } from './deliver.ts';
 import { Dependents } from './dependents.ts';
 import { Dispatcher } from './dispatcher.ts';
-import type { CancelledLeasedJob, Engine, SubmitAnswer } from './engine.ts';
+import type { Engine, SubmitAnswer } from './engine.ts';
 import { Gatekeeper } from './gatekeeper.ts';
 import { Guard, type Condition } from './guard.ts';
 import { HandOff } from './hand_off.ts';
+import { Hellos } from './hellos.ts';
 import { readHint } from './hint.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Levels } from './levels.ts';
 import { Mender } from './mender.ts';
-import type { Returned } from './mending.ts';
 import { ProgressWriter } from './progress_writer.ts';
 import { Pulse } from './pulse.ts';
 import { QueueCache } from './queue_cache.ts';
@@ -34,7 +33,7 @@ import { Retirer } from './retirer.ts';
 import { Sessions } from './sessions.ts';
 import { Settler } from './settler.ts';
 import { Standing } from './standing.ts';
-import { Submitter, type Submitted } from './submitter.ts';
+import { Submitter } from './submitter.ts';
 import { Subscribers } from './subscribers.ts';
 import { Sweeper } from './sweeper.ts';
 import { Ticker, type CancelJobs, type TickedJob } from './ticker.ts';
@@ -71,12 +70,13 @@ export class RunningEngine implements Engine {
   readonly leaseTtlMs: number;
   readonly standing: Standing;
   readonly sessions: Sessions;
+  readonly hellos: Hellos;
   readonly settler: Settler;
   readonly progress: ProgressWriter;
   readonly queues: QueueCache;
   readonly #options: EngineOptions;
   readonly #store: Store;
-  readonly #levels = new Levels();
+  readonly #after: AfterCommits;
   readonly #mender: Mender;
   readonly #submitter: Submitter;
   readonly #dispatcher: Dispatcher;
@@ -111,31 +111,37 @@ export class RunningEngine implements Engine {
     this.#sweeper = sweeper;
     const ambiguous = () => this.#housekeeping.auditSoon();
     const roomMade = () => this.#dispatcher.wake();
-    const moved = () => this.onMoved();
+    const levels = new Levels();
+    const after = new AfterCommits({ coordinatorId, queues: this.queues, levels, metrics, databaseNowMs: () => this.nowMs() });
+    this.#after = after;
+    const moved = () => after.moved();
     const settled = () => {
       roomMade();
       moved();
     };
     const ended = (jobs: readonly { jobId: string }[]) => this.#dependents.ended(jobs);
-    const roomIn = (queueId: number) => this.#roomIn(queueId);
+    const roomIn = (queueId: number) => after.roomIn(queueId);
     const heldJobs = () => this.sessions.heldJobs;
     this.#mender = new Mender({
-      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => this.#returned(returned), ended, roomIn,
+      store, queues: this.queues, metrics, clock, sweeper, ttlMs: options.leaseTtlMs, returned: (returned) => after.returned(returned), ended, roomIn,
     });
     const delivery = new Delivery({ coordinatorId, mender: this.#mender, clock, moved });
-    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous, heldJobs });
+    const handOff = new HandOff({ coordinatorId, store, queues: this.queues, levels, subscribers, delivery, metrics, clock, ambiguous, heldJobs });
     this.#submitter = new Submitter({
-      store, queues: this.queues, handOff, metrics, clock, clientLimits: options.clientLimits, submitted: (submitted) => this.#submitted(submitted),
-      specialSubmitted: () => this.#gatesMoved(), replaced: ({ replaced, wake }) => {
-        this.setGoing(wake);
+      store, queues: this.queues, handOff, metrics, clock, clientLimits: options.clientLimits, submitted: (submitted) => after.submitted(submitted),
+      specialSubmitted: () => after.gatesMoved(), replaced: ({ replaced, wake }) => {
+        after.setGoing(wake);
         ended([...replaced.values()].map((jobId) => ({ jobId })));
       },
     });
     this.#dispatcher = new Dispatcher({
-      coordinatorId, store, queues: this.queues, levels: this.#levels, subscribers, delivery, metrics, clock, ambiguous,
+      coordinatorId, store, queues: this.queues, levels, subscribers, delivery, metrics, clock, ambiguous,
       keyedStarts: () => this.#gatekeeper.soon(), heldJobs,
     });
-    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, standing: this.standing, clock, metrics });
+    this.sessions = new Sessions({ coordinatorId, store, mender: this.#mender, subscribers, clock });
+    this.hellos = new Hellos({
+      coordinatorId, store, mender: this.#mender, sessions: this.sessions, subscribers, standing: this.standing, clock, metrics,
+    });
     this.#cancels = new Cancels({ coordinatorId, store, sessions: this.sessions, roomMade });
     this.settler = new Settler({
       store, mender: this.#mender, metrics, clock, queues: this.queues, sweeper, roomMade: settled, ended, roomIn, counted: () => this.#batches.soon(),
@@ -144,15 +150,15 @@ export class RunningEngine implements Engine {
     const alarm = (what: string, work: () => Promise<AlarmRound>) => new Alarm({ work, what, databaseNowMs: () => this.nowMs(), clock, log: store.log });
     this.#promoter = alarm('due jobs could not be promoted', () => this.#promote());
     this.#deadlines = alarm('jobs could not be expired', () => this.expireStarts());
-    this.#batches = new BatchFolder({ store, clock, followUps: () => this.scheduled(this.nowMs()) });
+    this.#batches = new BatchFolder({ store, clock, followUps: () => after.scheduled(this.nowMs()) });
     this.#gatekeeper = new Gatekeeper({
-      store, databaseNowMs: () => this.nowMs(), clock, letIn: (levels) => this.#ready(levels, true),
+      store, databaseNowMs: () => this.nowMs(), clock, letIn: (found) => after.ready(found, { tellOthers: true }),
     });
     this.#ticker = new Ticker({
       store, databaseNowMs: () => this.nowMs(), clock, queues: this.queues, metrics,
       readJob: (job) => options.readJob(job),
       cancel: (jobId, reason) => this.#cancel(jobId, reason),
-      ready: (levels) => this.#ready(levels, true),
+      ready: (found) => after.ready(found, { tellOthers: true }),
     });
     this.#line = options.openLine((payload) => this.#hint(payload), () => {
       this.#housekeeping.scanSoon();
@@ -160,7 +166,7 @@ export class RunningEngine implements Engine {
     });
     this.#wakeups = new Wakeups({ coordinatorId, line: this.#line, clock, log: store.log, ttlMs: options.leaseTtlMs });
     this.#dependents = new Dependents({
-      store, queues: this.queues, metrics, clock, setGoing: (after) => this.setGoing(after), tellOthers: (range) => this.#wakeups.awaited(range),
+      store, queues: this.queues, metrics, clock, setGoing: (wake) => after.setGoing(wake), tellOthers: (range) => this.#wakeups.awaited(range),
     });
     const reaper = new Reaper({
       coordinatorId, ttlMs: options.leaseTtlMs, store, sessions: this.sessions, mender: this.#mender, standing: this.standing,
@@ -173,6 +179,7 @@ export class RunningEngine implements Engine {
       standing: this.standing,
       store,
       sessions: this.sessions,
+      hellos: this.hellos,
       cancels: this.#cancels,
       mender: this.#mender,
       sweeper,
@@ -189,10 +196,14 @@ export class RunningEngine implements Engine {
       guard: this.#guard,
       retirer: this.#retirer,
       rebalancer: this.#rebalancer,
-      found: (levels) => {
+      found: (found) => {
         handOff.enabled = true;
-        this.#ready(levels, false);
+        after.ready(found, { tellOthers: false });
       },
+    });
+    after.connect({
+      dispatcher: this.#dispatcher, cancels: this.#cancels, dependents: this.#dependents, batches: this.#batches, gatekeeper: this.#gatekeeper,
+      promoter: this.#promoter, deadlines: this.#deadlines, wakeups: this.#wakeups,
     });
     this.#pulse = new Pulse({
       coordinatorId, address: options.address, ttlMs: options.leaseTtlMs, tickMs: options.tickMs, store, standing: this.standing, clock, metrics,
@@ -213,7 +224,13 @@ export class RunningEngine implements Engine {
   /** Depths for the metrics' gauges; `main` sets it to the store's collector. */
   queueDepths: () => Promise<QueueSample[]> = () => Promise.resolve([]);
 
-  onMoved: () => void = () => {};
+  get onMoved(): () => void {
+    return this.#after.moved;
+  }
+
+  set onMoved(moved: () => void) {
+    this.#after.moved = moved;
+  }
 
   /** Ends jobs that were not started in time; `main` sets it to the store's. */
   expireStarts: () => Promise<AlarmRound> = () => Promise.resolve({ again: false, nextDueMs: null });
@@ -252,45 +269,27 @@ export class RunningEngine implements Engine {
   }
 
   queuesChanged(queueIds: number[]): void {
-    this.onMoved();
-    this.#wakeups.queuesChanged(queueIds);
-    void this.#refreshQueues(queueIds);
+    this.#after.queuesChanged(queueIds);
   }
 
   reviewLimits(queueId: number): Promise<void> {
     return this.#gatekeeper.review(queueId);
   }
 
-  jobsCancelled({ cancelled, leased, queues, wake }: CancelCommit, reason: string): void {
-    this.onMoved();
-    this.#stopWork(leased.map((job) => ({ ...job, reason })));
-    this.setGoing(wake);
-    this.#dependents.ended(cancelled);
-    queues.forEach((count, queue) => this.#options.metrics.completedJobs(queue, 'cancelled', count));
+  jobsCancelled(commit: CancelCommit, reason: string): void {
+    this.#after.jobsCancelled(commit, reason);
   }
 
   batchesChanged(): void {
     this.#batches.soon();
   }
 
-  /** After a commit that ended jobs, and perhaps made others ready, or scheduled some that are due now: wake who waits for them. */
-  setGoing({ levels, scheduled }: AfterEnd): void {
-    this.#batches.soon();
-    this.#gatesMoved();
-    this.#ready(levels, true);
-    if (scheduled) {
-      this.scheduled(this.nowMs());
-    }
-  }
-
   scheduleChanged(nextTickMs: number): void {
     this.#ticker.note(nextTickMs);
   }
 
-  /** A job was put into `scheduled` by some statement other than a submit: it is due at this moment. */
   scheduled(runAtMs: number): void {
-    this.#promoter.note(runAtMs);
-    this.#wakeups.scheduled(runAtMs);
+    this.#after.scheduled(runAtMs);
   }
 
   /** A stream takes writes again, or a window grew. */
@@ -340,6 +339,7 @@ export class RunningEngine implements Engine {
     this.settler.close();
     this.#mender.close();
     this.sessions.end();
+    await this.hellos.idle();
     await this.sessions.idle();
     this.#housekeeping.close();
     await this.#retirer.close();
@@ -354,14 +354,6 @@ export class RunningEngine implements Engine {
     await this.#options.cancelJobs([jobId], reason, (commit) => this.jobsCancelled(commit, reason));
   }
 
-  #stopWork(jobs: CancelledLeasedJob[]): void {
-    this.#cancels.tell(jobs.filter(({ coordinatorId }) => coordinatorId === this.coordinatorId));
-    const elsewhere = jobs.filter(({ coordinatorId }) => coordinatorId !== this.coordinatorId);
-    if (elsewhere.length > 0) {
-      this.#wakeups.cancelled(elsewhere);
-    }
-  }
-
   async #drained(deadlineMs: number): Promise<void> {
     const until = systemClock.nowMs() + deadlineMs;
     const open = () => [...this.sessions.all()].some((session) => session.port !== undefined);
@@ -374,49 +366,9 @@ export class RunningEngine implements Engine {
 
   async #promote(): Promise<AlarmRound> {
     const { jobs, levels, nextDueMs } = await this.#store.promote();
-    this.#ready(levels, true);
-    this.#gatesMoved();
+    this.#after.ready(levels, { tellOthers: true });
+    this.#after.gatesMoved();
     return { again: jobs === PROMOTE_JOBS_MAX, nextDueMs };
-  }
-
-  #submitted({ ready, runAtMs, startByMs, awaited }: Submitted): void {
-    this.#ready(ready, true);
-    this.#dependents.awaits(awaited);
-    if (runAtMs !== undefined) {
-      this.scheduled(runAtMs);
-    }
-    if (startByMs !== undefined) {
-      this.#deadlines.note(startByMs);
-    }
-  }
-
-  #returned({ ready, special, delayMs, runAtMs, awaited }: Returned): void {
-    this.#gatesMoved();
-    this.#ready(ready, true);
-    this.#dependents.awaits(awaited);
-    if (special) {
-      this.#batches.soon();
-    }
-    if (delayMs !== undefined) {
-      this.scheduled(this.nowMs() + delayMs);
-    }
-    if (runAtMs !== undefined) {
-      this.scheduled(runAtMs);
-    }
-  }
-
-  #ready(levels: Level[], tellOthers: boolean): void {
-    this.onMoved();
-    if (levels.length === 0) {
-      return;
-    }
-    for (const { queueId, priority, positionMin } of levels) {
-      this.#levels.note(queueId, priority, positionMin);
-    }
-    this.#dispatcher.wake();
-    if (tellOthers) {
-      this.#wakeups.ready(levels);
-    }
   }
 
   #hint(payload: string): void {
@@ -425,44 +377,9 @@ export class RunningEngine implements Engine {
       return;
     }
     this.#wakeups.heardOthers();
-    this.#ready((hint.ready ?? []).map(([queueId, priority, position]) => ({ queueId, priority, positionMin: BigInt(position) })), false);
-    if (hint.runAtMs !== undefined) {
-      this.#promoter.note(hint.runAtMs);
-    }
-    if (hint.awaited !== undefined) {
-      this.#dependents.heard({ min: hint.awaited[0], max: hint.awaited[1] });
-    }
-    if (hint.queues !== undefined) {
-      void this.#refreshQueues(hint.queues);
-    }
-    hint.room?.forEach((queueId) => this.#dispatcher.roomIn(queueId));
-    if (hint.cancelled !== undefined) {
-      this.#cancels.tell(hint.cancelled.map(([sessionId, leaseId, jobId, reason]) => ({ sessionId, leaseId, jobId, reason })));
-    }
+    this.#after.heard(hint);
     if (hint.all === true) {
       this.#housekeeping.scanSoon();
     }
-  }
-
-  /** Jobs came to gates, or left them: where buckets are, one may be due. */
-  #gatesMoved(): void {
-    if (this.queues.keyRates) {
-      this.#gatekeeper.soon();
-    }
-  }
-
-  /** Jobs of this queue run no more: where it has a limit, others may. */
-  #roomIn(queueId: number): void {
-    if (this.queues.known(queueId)?.limited === true) {
-      this.#dispatcher.roomIn(queueId);
-      this.#wakeups.roomIn(queueId);
-    }
-  }
-
-  async #refreshQueues(queueIds: number[]): Promise<void> {
-    // Should the database be away: they are forgotten now, and read when a claim next needs them.
-    await this.queues.refresh(queueIds).catch(() => {});
-    this.#levels.wake(queueIds);
-    this.#dispatcher.wake();
   }
 }
