@@ -131,13 +131,13 @@ async function submitUntilItWorks(world: World, queue: string): Promise<string[]
 async function giveBackOnce(world: World, member: number): Promise<Set<string>> {
   const seen = new Set<string>();
   const stream = await world.worker({ queues: ['given.back'], jobs: 20 }, member);
-  stream.onMessage = (message) => {
+  stream.listen((message) => {
     if (message.$case !== 'lease') return;
     const { token, jobs } = message.value;
     const outcomes = jobs.map(({ id }) => (seen.has(id) ? succeeded(id) : released(id)));
     jobs.forEach(({ id }) => seen.add(id));
     stream.send({ $case: 'report', value: { token, outcomes } });
-  };
+  });
   return seen;
 }
 

@@ -28,13 +28,13 @@ test.after.always(() => world?.end());
 async function besideAGoodWorker(t: ExecutionContext, queue: string, attack: (while_: () => boolean) => Promise<void>): Promise<void> {
   const good = await world.worker({ queues: [queue], jobs: 50, workerId: `good ${queue}` });
   const statuses: number[] = [];
-  good.onMessage = (message) => {
+  good.listen((message) => {
     if (message.$case === 'receipt') statuses.push(...message.value.jobs.map(({ status }) => status));
     if (message.$case === 'lease') {
       const { token, jobs } = message.value;
       good.send({ $case: 'report', value: { token, outcomes: jobs.map(({ id }) => succeeded(id)) } });
     }
-  };
+  });
   const attacking = attack(() => statuses.length < 1_000);
   const jobIds: string[] = [];
   for (let round = 0; round < 20; round += 1) jobIds.push(...(await world.submit(queue, 50)));
@@ -280,10 +280,10 @@ test('a worker that never reads is let go, and its jobs go to others', async (t)
       { deadlineMs: DEADLINE_MS, what: 'the worker that does not read to be let go' },
     );
     const heir = await world.worker({ queues: [queue], jobs: 100 });
-    heir.onMessage = (message) => {
+    heir.listen((message) => {
       if (message.$case !== 'lease') return;
       heir.send({ $case: 'report', value: { token: message.value.token, outcomes: message.value.jobs.map(({ id }) => succeeded(id)) } });
-    };
+    });
     t.is((await world.records.untilEnded(jobIds)).length, 80);
     await heir.leave();
   });

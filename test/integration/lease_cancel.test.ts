@@ -89,9 +89,9 @@ test('cancels and reports race, and each job ends once, as its worker was told',
   const stream = await world.worker({ queues: [queue], jobs: 300 });
   const told = new Map<string, number>();
   const cancels: Promise<{ jobId: string; outcome: string }[]>[] = [];
-  stream.onMessage = (message) => {
+  stream.listen((message) => {
     if (message.$case === 'receipt') message.value.jobs.forEach(({ jobId, status }) => told.set(jobId, status));
-  };
+  });
   const held: string[] = [];
   while (held.length < 300) {
     const { token, jobs } = await stream.next('lease');

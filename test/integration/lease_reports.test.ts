@@ -278,9 +278,9 @@ test('500 reports of two workers at once, one of them refused by the database', 
   const two = await holding(t, 'poison.two', 250);
   const statusOf = new Map<string, number>();
   for (const { stream, lease, jobIds } of [one, two]) {
-    stream.onMessage = (message) => {
+    stream.listen((message) => {
       if (message.$case === 'receipt') message.value.jobs.forEach(({ jobId, status }) => statusOf.set(jobId, status));
-    };
+    });
     for (const [index, jobId] of jobIds.entries()) {
       const result = stream === one.stream && index === 77 ? 'poison' : 'food';
       stream.send({ $case: 'report', value: { token: lease.token, outcomes: [succeeded(jobId, { result })] } });

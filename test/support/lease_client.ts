@@ -55,11 +55,10 @@ export class LeaseClient {
   readonly call: ClientDuplexStream<LeaseRequest, LeaseResponse>;
   /** How the stream ended, once it has. Never rejects. */
   readonly ended: Promise<StatusObject>;
-  /** Called with each message as it arrives, before anybody who waits for it. */
-  onMessage: (message: Said) => void = () => undefined;
   readonly #client: WorkerServiceClient;
   readonly #proxy: TcpProxy | undefined;
   readonly #inbox: Said[] = [];
+  readonly #listeners: ((message: Said) => void)[] = [];
   readonly #waiting = new Set<() => void>();
   #status: StatusObject | undefined;
   #heartbeats: NodeJS.Timeout | undefined;
@@ -122,6 +121,12 @@ export class LeaseClient {
     this.send({ $case: 'window', value: { jobs, bytes, queues } });
   }
 
+  /** Calls it with each message, before anybody who waits for it; first with those that have come already, as a lease may with the welcome. */
+  listen(listener: (message: Said) => void): void {
+    this.#inbox.forEach(listener);
+    this.#listeners.push(listener);
+  }
+
   /** Sends a report and waits for its receipt. Reports sent by hand with `send` must be answered before. */
   async report(token: string, outcomes: JobOutcome[]): Promise<Receipt> {
     this.send({ $case: 'report', value: { token, outcomes } });
@@ -167,6 +172,12 @@ export class LeaseClient {
     await this.#proxy.close();
   }
 
+  /** From now on so many bytes a second come from the coordinator. */
+  slowDown(bytesPerSecond: number): void {
+    if (this.#proxy === undefined) throw new Error('Only a stream through a proxy can be slowed down.');
+    this.#proxy.trickle(bytesPerSecond, 'to client');
+  }
+
   /** Cancels the call. The coordinator may take that for a leave-taking: Node's HTTP/2 half-closes before it resets. */
   async cancel(): Promise<void> {
     clearInterval(this.#heartbeats);
@@ -182,7 +193,7 @@ export class LeaseClient {
   #receive(message: Said): void {
     if (message.$case === 'alive' && message.value.sequence === AUTOMATIC) return;
     if (message.$case === 'lease') this.#received = Math.max(this.#received, message.value.number);
-    this.onMessage(message);
+    this.#listeners.forEach((listener) => listener(message));
     this.#inbox.push(message);
     this.#wake();
   }

@@ -23,7 +23,7 @@ export interface World {
   submit(queue: string, count: number, job?: Partial<NewJob>): Promise<string[]>;
   /** Opens a stream to a coordinator (default: the first) and says hello. */
   worker(hello: HelloOptions, member?: number): Promise<LeaseClient>;
-  /** The same, through a proxy of its own, so that its connection can be broken. */
+  /** The same, through a proxy of its own, so that its connection can be broken, or slowed down. */
   breakableWorker(hello: HelloOptions, member?: number): Promise<LeaseClient>;
   /** Starts one more coordinator, with settings of its own beside the world's. */
   join(environment?: Record<string, string>): Promise<Member>;

@@ -42,7 +42,7 @@ async function live(): Promise<void> {
   for (let instance: string | undefined; !stopping; ) {
     const address = random.pick(settings.addresses);
     const stream = new LeaseClient(address);
-    stream.onMessage = (message) => message.$case === 'lease' && take(stream, message.value);
+    stream.listen((message) => message.$case === 'lease' && take(stream, message.value));
     try {
       await stream.hello({
         queues: QUEUES, jobs: WINDOW_JOBS, workerId: settings.name, heldTokens: await heldTokens(address), heartbeats: random.chance(0.7),
