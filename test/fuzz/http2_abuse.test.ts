@@ -3,7 +3,7 @@ import test from 'ava';
 import { GoodCitizen } from './good_citizen.ts';
 import { ATTACKS } from './http2/attacks.ts';
 import { Witness } from './witness.ts';
-import { data, jobSpec, startRpc, type Rpc } from '../integration/rpc_clients.ts';
+import { data, jobSpec, startRpc, type Rpc } from '../support/rpc_clients.ts';
 
 /** What clients may make it hold, and what all of the process may come to: the rest is what it is made of, and garbage. */
 const CLIENT_BYTES_MAX = 67_108_864;

@@ -2,7 +2,7 @@
 import { status as code, type StatusObject } from '@grpc/grpc-js';
 import { fromBinary, type DescMessage } from '@bufbuild/protobuf';
 import type { Status } from '../../proto/gen/google/rpc/status.ts';
-import { refusalOf, refusalOfStatus, type Refusal } from '../integration/rpc_clients.ts';
+import { refusalOf, refusalOfStatus, type Refusal } from '../support/rpc_clients.ts';
 import type { Answer } from './call.ts';
 
 /** A stack, a place in our code, a statement, or the name of one of its parts. */

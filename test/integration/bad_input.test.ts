@@ -13,8 +13,8 @@ import { LeaseRequest, ReceiptStatus } from '../../proto/gen/skiplease/v1/worker
 import { newJobId } from '../../coordinator/rpc/ids.ts';
 import { makePageToken } from '../../coordinator/rpc/page_token.ts';
 import { waitFor, within } from '../support/wait.ts';
-import { call, data, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Refusal, Rpc } from './rpc_clients.ts';
+import { call, data, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Refusal, Rpc } from '../support/rpc_clients.ts';
 
 const GOOD_JOBS = 1_000;
 const DEADLINE_MS = 60_000;

@@ -7,8 +7,8 @@ import { ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { BatchClient } from '../../worker/index.ts';
 import type { BatchSnapshot } from '../../worker/index.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, failedForGood, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, failedForGood, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 /** Two coordinators on one database. */
 let rpc: Rpc;

@@ -1,8 +1,8 @@
 import test from 'ava';
 import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { CancelReason, ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { jobSpec, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { jobSpec, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 let rpc: Rpc;
 test.before(async () => {

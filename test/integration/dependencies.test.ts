@@ -2,8 +2,8 @@ import test from 'ava';
 import { v7 as uuidv7 } from 'uuid';
 import { AfterPolicy, BlockedReason, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
-import { call, failedForGood, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, failedForGood, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 let rpc: Rpc;
 test.before(async () => {

@@ -8,8 +8,8 @@ import { ExternalScalerClient, ScaledObjectRef } from '../../proto/gen/externals
 import type { GetMetricSpecResponse, IsActiveResponse } from '../../proto/gen/externalscaler/externalscaler.ts';
 import type { QueueSettings } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refused, refusalOf, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, jobSpec, refused, refusalOf, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 const DEADLINE_MS = 15_000;
 

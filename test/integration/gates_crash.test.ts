@@ -1,7 +1,7 @@
 /** Coordinators are killed while jobs with keys are submitted, leased and reported through them: limits hold, and nothing is stuck or left. */
 import test from 'ava';
-import { call, jobSpec, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, jobSpec, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 import { GatesWorld, mostAtOnce, mostOverRate } from '../support/gates_world.ts';
 import { TestWorker } from '../support/store_engine.ts';
 import { newJob } from '../support/store_jobs.ts';

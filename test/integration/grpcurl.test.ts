@@ -6,8 +6,8 @@ import { v7 as uuidv7 } from 'uuid';
 import { findGrpcurl, grpcurl } from '../support/grpcurl.ts';
 import { testWhen } from '../support/skip.ts';
 import { waitFor } from '../support/wait.ts';
-import { failedForGood, jobSpec, startRpc } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { failedForGood, jobSpec, startRpc } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 const DEADLINE_MS = 20_000;
 const binary = (await findGrpcurl())!;

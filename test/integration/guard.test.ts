@@ -5,7 +5,7 @@ import { ConditionKind } from '../../coordinator/types.ts';
 import { newJobs } from '../support/store_jobs.ts';
 import { StoreWorld } from '../support/store_world.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, startRpc } from './rpc_clients.ts';
+import { call, jobSpec, startRpc } from '../support/rpc_clients.ts';
 
 test('of a snapshot that is held open it tells whose it is, and of a table that its vacuum is off', async (t) => {
   const world = await StoreWorld.open();

@@ -11,7 +11,7 @@ import type { TestDatabase } from '../support/database.ts';
 import { withAdmin } from '../support/run_server.ts';
 import { startRetirer } from '../support/store_retention.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, failedForGood, jobSpec, startRpc, succeeded } from './rpc_clients.ts';
+import { call, failedForGood, jobSpec, startRpc, succeeded } from '../support/rpc_clients.ts';
 
 const DEADLINE_MS = 20_000;
 const ROLE = `skiplease_test_${randomBytes(4).toString('hex')}`;

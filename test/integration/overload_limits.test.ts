@@ -10,7 +10,7 @@ import { StoreWorld } from '../support/store_world.ts';
 import { startTcpProxy } from '../support/tcp_proxy.ts';
 import { testWhen } from '../support/skip.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refusalOfStatus, refused, startRpc } from './rpc_clients.ts';
+import { call, jobSpec, refusalOfStatus, refused, startRpc } from '../support/rpc_clients.ts';
 
 const test = anyTest.serial;
 const DEADLINE_MS = 10_000;

@@ -7,8 +7,8 @@ import { AttemptState, JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { JobOutcome, LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, failedForGood, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { HandWorker, Rpc } from './rpc_clients.ts';
+import { call, failedForGood, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { HandWorker, Rpc } from '../support/rpc_clients.ts';
 
 const DEADLINE_MS = 30_000;
 

@@ -7,8 +7,8 @@ import { JobState } from '../../proto/gen/skiplease/v1/job.ts';
 import { CancelReason, ReceiptStatus } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
-import { call, data, failedForGood, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, data, failedForGood, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 let rpc: Rpc;
 test.before(async () => {

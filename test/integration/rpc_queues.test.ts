@@ -6,8 +6,8 @@ import { ListJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { ConditionKind, SerialRetry } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { QueueSettings } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { call, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 import { waitFor } from '../support/wait.ts';
 
 let rpc: Rpc;

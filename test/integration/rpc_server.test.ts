@@ -7,7 +7,7 @@ import { makeServerFolder, startPrivateServer } from '../support/private_server.
 import { startScript } from '../support/processes.ts';
 import { migrate } from '../../coordinator/store/migrate.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refused, startRpc } from './rpc_clients.ts';
+import { call, jobSpec, refused, startRpc } from '../support/rpc_clients.ts';
 
 const MAIN = new URL('../../coordinator/main.ts', import.meta.url).pathname;
 const HealthClient = makeGenericClientConstructor(healthService, 'Health');

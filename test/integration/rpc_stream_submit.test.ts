@@ -6,8 +6,8 @@ import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import type { StreamSubmitJobsResponse } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, data, jobSpec, refusalOfStatus, startRpc } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, data, jobSpec, refusalOfStatus, startRpc } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 let rpc: Rpc;
 test.before(async () => {

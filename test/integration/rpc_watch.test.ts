@@ -8,8 +8,8 @@ import type { WatchJobResponse } from '../../proto/gen/skiplease/v1/job_service.
 import { CancelJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
 import { newJobId } from '../../coordinator/rpc/ids.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, data, jobSpec, refusalOf, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, data, jobSpec, refusalOf, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 let rpc: Rpc;
 test.before(async () => {

@@ -9,8 +9,8 @@ import { ConditionKind } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import type { Queue, WatchQueuesResponse } from '../../proto/gen/skiplease/v1/queue_service.ts';
 import { startTcpProxy } from '../support/tcp_proxy.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, data, jobSpec, refusalOf, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, data, jobSpec, refusalOf, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 const DEADLINE_MS = 15_000;
 

@@ -7,8 +7,8 @@ import { MissedTicks, Overlap, Schedule } from '../../proto/gen/skiplease/v1/sch
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 /** In their order: each moves the one clock of the database on. */
 const test = anyTest.serial;

@@ -8,7 +8,7 @@ import { waitFor } from '../support/wait.ts';
 import { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { MissedTicks, Schedule } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import type { Store } from '../../coordinator/store/store.ts';
-import { call, jobSpec, startRpc } from './rpc_clients.ts';
+import { call, jobSpec, startRpc } from '../support/rpc_clients.ts';
 
 const SCHEDULES = 30;
 const KILLS = 3;

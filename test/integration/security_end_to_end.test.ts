@@ -23,7 +23,7 @@ import { findGrpcurl } from '../support/grpcurl.ts';
 import { clientWith, SecuredFolder } from '../support/secured.ts';
 import { testWhen } from '../support/skip.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refused } from './rpc_clients.ts';
+import { call, jobSpec, refused } from '../support/rpc_clients.ts';
 
 const run = promisify(execFile);
 const codes: Record<keyof typeof status, number> = status;

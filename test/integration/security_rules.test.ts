@@ -19,7 +19,7 @@ import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { clientWith, SecuredFolder } from '../support/secured.ts';
 import type { TestIdentity } from '../support/secured.ts';
-import { call, jobSpec, refused, refusalOf } from './rpc_clients.ts';
+import { call, jobSpec, refused, refusalOf } from '../support/rpc_clients.ts';
 
 const SERVICES: ServiceDefinition[] = [BatchServiceService, JobServiceService, QueueServiceService, ScheduleServiceService, WorkerServiceService, ExternalScalerService];
 const WITHIN_MS = 15_000;

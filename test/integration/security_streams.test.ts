@@ -13,7 +13,7 @@ import { bearer, clientWith, SecuredFolder } from '../support/secured.ts';
 import type { TestIdentity } from '../support/secured.ts';
 import { waitFor } from '../support/wait.ts';
 import { SkipleaseError, Worker } from '../../worker/index.ts';
-import { call, jobSpec, refusalOf } from './rpc_clients.ts';
+import { call, jobSpec, refusalOf } from '../support/rpc_clients.ts';
 
 const codes: Record<keyof typeof status, number> = status;
 /** A good token lives on for the leeway of five seconds: one that expired two seconds ago is good for three more. */

@@ -30,6 +30,11 @@ async function withWorld(run: (world: StoreWorld) => Promise<void>): Promise<voi
   }
 }
 
+/** A step that gives up where a lock, or its time, was not to be had: tried again, as the retirer does. */
+function done<Result>(step: () => Promise<Result>): Promise<Exclude<Result, undefined | null | false>> {
+  return waitFor(step, { deadlineMs: 20_000, what: 'a step of the retirement' });
+}
+
 /** Sorted, as `there` gives them. */
 const idsOf = (jobs: { id: string }[]) => jobs.map(({ id }) => id).toSorted();
 
@@ -156,10 +161,10 @@ test('what is written to old partitions while their jobs are carried over is car
       const retirement = (await retirer.store.retire())!;
       t.is(await retirer.store.retire(), undefined, 'one at a time');
       await ends(0, succeeded());
-      t.true(await retirement.prepare());
+      await done(() => retirement.prepare());
       await ends(1, succeeded());
       await ends(2, failed({ retryDelayMs: DAY_MS }));
-      t.false((await retirement.carryOver(3))!.done);
+      t.false((await done(() => retirement.carryOver(3))).done);
       await ends(3, succeeded());
       await ends(4, failed({ retryDelayMs: DAY_MS }));
       await carryOverAll(retirement);
@@ -168,7 +173,7 @@ test('what is written to old partitions while their jobs are carried over is car
       // Older than any submit may be: written all the same, it must not be lost.
       const late = { ...old[0]!, id: `${old[0]!.id.slice(0, 24)}ffffffffffff` };
       await store.submit(rowsOf(await world.queue(), [late]));
-      t.true(await retirement.swap());
+      await done(() => retirement.swap());
       await ends(7, succeeded());
       while (await retirement.forget());
       await retirement.close();
@@ -229,14 +234,14 @@ test('a transaction that stays open delays it, and stops nothing', async (t) => 
       t.true(retirement.expired.length > 0);
       t.false(await retirement.prepare(), 'what it wrote would be missed');
       await writer.query('commit');
-      t.true(await retirement.prepare());
+      await done(() => retirement.prepare());
       await carryOverAll(retirement);
       await writer.query('begin');
       await writer.query('insert into skiplease.outcome (job_id, finished_at, state, attempt) values ($1, skiplease.now(), 4, 1) on conflict do nothing', [unfinished!.id]);
       t.false(await retirement.swap());
       t.is(await world.count('outcome', 'job_id = $1', [unfinished!.id]), 1, 'nothing has changed');
       await writer.query('rollback');
-      t.true(await retirement.swap());
+      await done(() => retirement.swap());
       await retirement.close();
       t.is(await world.count('outcome', 'job_id = $1', [unfinished!.id]), 1);
       worker.leave();

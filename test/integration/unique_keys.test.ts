@@ -13,8 +13,8 @@ import { KeySweeper } from '../../coordinator/engine/key_sweeper.ts';
 import { keepLog } from '../support/store_world.ts';
 import { Store } from '../../coordinator/store/store.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refused, startRpc, succeeded } from './rpc_clients.ts';
-import type { Rpc } from './rpc_clients.ts';
+import { call, jobSpec, refused, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 
 const { RETURN_EXISTING, REJECT, REPLACE } = UniqueConflict;
 const HOUR: JobSpec['start'] = { $case: 'delay', value: { seconds: 3_600, nanos: 0 } };

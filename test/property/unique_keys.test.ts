@@ -9,8 +9,8 @@ import pg from 'pg';
 import { UniqueConflict, UniqueScope } from '../../proto/gen/skiplease/v1/job.ts';
 import type { LeaseResponse } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import { CancelJobsRequest } from '../../proto/gen/skiplease/v1/job_service.ts';
-import { call, failedForGood, jobSpec, refusalOf, startRpc, succeeded } from '../integration/rpc_clients.ts';
-import type { Rpc } from '../integration/rpc_clients.ts';
+import { call, failedForGood, jobSpec, refusalOf, startRpc, succeeded } from '../support/rpc_clients.ts';
+import type { Rpc } from '../support/rpc_clients.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
 import { holdsFor } from '../support/timed_property.ts';
 

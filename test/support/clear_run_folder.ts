@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { findLivePostmaster } from '../../coordinator/embedded/postmaster_file.ts';
 import { processIdentity } from '../../coordinator/embedded/process_identity.ts';
 import { stopServer } from '../../coordinator/embedded/server.ts';
+import { keepCrashes } from './postgres_crashes.ts';
 
 /** Stops every process and server that was started under a run's folder, then removes the folder. */
 export async function clearRunFolder(runFolder: string): Promise<void> {
@@ -11,10 +12,12 @@ export async function clearRunFolder(runFolder: string): Promise<void> {
   for (const name of await readdir(servers).catch(() => [])) {
     const postgresFolder = join(servers, name, 'postgres');
     const running = await findLivePostmaster(postgresFolder);
-    if (running === undefined) continue;
-    // At once, with no checkpoint: nobody will want this data.
-    process.kill(running.pid, 'SIGQUIT');
-    await stopServer(running.pid, postgresFolder);
+    if (running !== undefined) {
+      // At once, with no checkpoint: nobody will want this data.
+      process.kill(running.pid, 'SIGQUIT');
+      await stopServer(running.pid, postgresFolder);
+    }
+    await keepCrashes(join(servers, name, 'postgres.log'));
   }
   await rm(runFolder, { recursive: true, force: true, maxRetries: 10 });
 }

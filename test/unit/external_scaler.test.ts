@@ -11,7 +11,7 @@ import { StatusMapper } from '../../coordinator/rpc/status.ts';
 import { UnaryCalls } from '../../coordinator/rpc/unary.ts';
 import { activityWatches } from '../../coordinator/rpc/watch_activity.ts';
 import { keepLog } from '../support/store_world.ts';
-import { refusalOf } from '../integration/rpc_clients.ts';
+import { refusalOf } from '../support/rpc_clients.ts';
 
 const ref = (scalerMetadata: Record<string, string>) => ScaledObjectRef.create({ name: 'workers', namespace: 'default', scalerMetadata });
 const away: ReadDepths = () => Promise.resolve(undefined);

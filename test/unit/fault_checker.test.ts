@@ -128,6 +128,8 @@ const LIES: [title: string, rule: string, story: () => Story][] = [
     .tell(90, { event: 'submit', jobs: [{ id: JOB, queue: 'plain', type: 'work', again: true }] }, 'submitter.1')
     .tell(95, { event: 'accepted', ids: [JOB], existing: [] }, 'submitter.1')],
   ['a good submit is refused', 'nothing lost', () => good().tell(90, { event: 'refused', ids: [JOB], code: 'INTERNAL', message: 'oops' }, 'submitter.1')],
+  ['a good submit is refused, and nothing of it is there', 'nothing lost', () => good().tell(90, { event: 'refused', ids: [OTHER], code: 'INTERNAL', message: 'oops' }, 'submitter.1')],
+  ['the close of a batch is refused', 'nothing lost', () => good().tell(90, { event: 'refused', ids: [], code: 'INTERNAL', message: 'oops' }, 'submitter.1')],
 
   ['a final job is leased again', 'one final state', () => good().leased(JOB, 100, { leaseId: LATER })],
   ['a final job is seen in another final state', 'one final state', () => good().tell(90, { event: 'seen', id: JOB, state: 'FAILED', attempt: 1 })],

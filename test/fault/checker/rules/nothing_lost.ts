@@ -4,7 +4,7 @@ import type { Rule } from '../violation.ts';
 export const nothingLost: Rule = {
   name: 'nothing lost',
   holds: 'what was accepted is there, as it was asked for; a repeat is known as one; nothing comes from nowhere; nothing is refused that is right',
-  *check({ jobs, rows }) {
+  *check({ jobs, rows, told: everything }) {
     const followUps = new Set(rows.batch.map(({ followUpId }) => followUpId));
     for (const job of jobs.values()) {
       const { id, row, told } = job;
@@ -28,7 +28,8 @@ export const nothingLost: Rule = {
           yield { jobId: id, what: 'was submitted again after it had been accepted, and the answer says that it was created' };
         }
       }
-      for (const { code, message } of eventsOf(told, 'refused')) yield { jobId: id, what: `was refused with ${code}: ${message}` };
     }
+    // A job, or a batch that is to be closed: it need not be there.
+    for (const { ids, code, message } of eventsOf(everything, 'refused')) yield { jobId: ids[0], what: `${ids.length === 0 ? 'a call ' : ''}was refused with ${code}: ${message}` };
   },
 };

@@ -154,18 +154,6 @@ async function holdLedger(): Promise<() => Promise<void>> {
   };
 }
 
-testPython('the Python worker passes its own tests, on a real coordinator and a real ledger', async (t) => {
-  const running = await coordinator();
-  const tests = await startProcess('./run_tests.sh', [], {
-    cwd: pythonFolder,
-    env: { ...process.env, SKIPLEASE_TEST_ADDRESS: running.grpcAddress, SKIPLEASE_TEST_DATABASE_URL: database.url },
-  });
-  t.is(await tests.exited, 0, tests.logs.join('\n'));
-  t.log(tests.logs.at(-1));
-  t.notRegex(tests.logs.at(-1)!, /skipped/);
-  t.is(await running.stop(), 0);
-});
-
 testPython('one of two Python workers is killed while it holds leases, and every payment still ends once', async (t) => {
   const running = await coordinator();
   const [first, second] = [await startWorker('python', 'python-1', [running]), await startWorker('python', 'python-2', [running])];

@@ -8,7 +8,7 @@ import { migrate } from '../../coordinator/store/migrate.ts';
 import { LeaseClient, succeeded } from '../support/lease_client.ts';
 import { startPrivateServer } from '../support/private_server.ts';
 import { waitFor } from '../support/wait.ts';
-import { call, jobSpec, refused, startRpc, type Rpc } from './rpc_clients.ts';
+import { call, jobSpec, refused, startRpc, type Rpc } from '../support/rpc_clients.ts';
 
 const test = anyTest;
 const DEADLINE_MS = 30_000;
@@ -69,9 +69,9 @@ test('outcomes are locked for longer than the time to live: reports wait in boun
   t.is(lease.jobs.length, 400);
   const unlock = await lock(t, rpc, 'outcome');
   const receipts: number[] = [];
-  worker.onMessage = (message) => {
+  worker.listen((message) => {
     if (message.$case === 'receipt') receipts.push(...message.value.jobs.map(({ status: given }) => given));
-  };
+  });
   for (const jobId of jobIds) worker.send({ $case: 'report', value: { token: lease.token, outcomes: [succeeded(jobId)] } });
   await outlast(3 * TTL_MS);
   t.is(receipts.length, 0);

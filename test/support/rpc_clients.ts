@@ -10,10 +10,10 @@ import { QueueServiceClient } from '../../proto/gen/skiplease/v1/queue_service.t
 import { ScheduleServiceClient } from '../../proto/gen/skiplease/v1/schedule_service.ts';
 import { WorkerServiceClient } from '../../proto/gen/skiplease/v1/worker_service.ts';
 import type { JobOutcome, Lease, LeaseRequest, LeaseResponse, Receipt } from '../../proto/gen/skiplease/v1/worker_service.ts';
-import { startCoordinator } from '../support/coordinator.ts';
-import type { TestCoordinator } from '../support/coordinator.ts';
-import { createTestDatabase } from '../support/database.ts';
-import { waitFor, within } from '../support/wait.ts';
+import { startCoordinator } from './coordinator.ts';
+import type { TestCoordinator } from './coordinator.ts';
+import { createTestDatabase } from './database.ts';
+import { waitFor, within } from './wait.ts';
 
 const DEADLINE_MS = 20_000;
 
