@@ -17,7 +17,7 @@ import { newJobId, parseUuid, UUID_MAX } from './ids.ts';
 import { checkPageSize, CURSOR, makePageToken, readPageToken } from './page_token.ts';
 import type { UnaryCalls } from './unary.ts';
 import { idProblem } from './validate.ts';
-import type { JobRules } from './validate.ts';
+import type { JobRules } from './job_rules.ts';
 
 const LABEL_CHARACTERS_MAX = 200;
 const PAGE_SIZE = 50;

@@ -2,7 +2,7 @@ import type { JobSpec } from '../../proto/gen/skiplease/v1/job.ts';
 import { invalidArgument } from '../errors.ts';
 import type { FollowUp } from '../store/create_batch.ts';
 import { checkJob } from './validate.ts';
-import type { JobRules } from './validate.ts';
+import type { JobRules } from './job_rules.ts';
 
 /** What nobody could answer for when, long after this call, the job is submitted. */
 const REFUSED = {

@@ -11,7 +11,7 @@ import type { NewJob } from '../types.ts';
 import { newJobId } from './ids.ts';
 import { isName, NAME_WORDS } from './names.ts';
 import { checkJob } from './validate.ts';
-import type { JobRules } from './validate.ts';
+import type { JobRules } from './job_rules.ts';
 
 /** Tells the handler which tick its job is of. */
 export const TICK_HEADER = 'skiplease-tick';

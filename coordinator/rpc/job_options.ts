@@ -6,7 +6,7 @@ import { parseUuid } from './ids.ts';
 import { checkRetryPolicy } from './retry_policy.ts';
 import { DAY_MS, durationMs, timestampMs, YEAR_MS } from './time.ts';
 import type { DurationBounds } from './time.ts';
-import type { JobRules } from './validate.ts';
+import type { JobRules } from './job_rules.ts';
 
 const KEY_CHARACTERS_MAX = 256;
 const AFTER_JOBS_MAX = 1_000;

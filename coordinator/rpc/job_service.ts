@@ -18,7 +18,7 @@ import { submittedIds } from './submit_answer.ts';
 import type { UnaryCalls } from './unary.ts';
 import { checkJobId } from './check_names.ts';
 import { checkJob, checkJobs } from './validate.ts';
-import type { JobRules } from './validate.ts';
+import type { JobRules } from './job_rules.ts';
 
 export interface JobServiceDependencies {
   engine: Engine;

@@ -5,8 +5,8 @@ import { Status } from '../../proto/gen/google/rpc/status.ts';
 import type { ErrorCode, FieldViolation } from '../errors.ts';
 import { SkipleaseError } from '../errors.ts';
 import type { Log } from '../observe/log.ts';
-import { isLocked, isTransient, sqlState } from '../store/hot_connection.ts';
 import { toDuration } from './time.ts';
+import { isLocked, isTransient, sqlState } from '../store/sql_errors.ts';
 
 const CODES: Record<ErrorCode, grpcStatus> = {
   INVALID_ARGUMENT: grpcStatus.INVALID_ARGUMENT,

@@ -10,7 +10,7 @@ import { readFlood } from './read_flood.ts';
 import type { StatusMapper } from './status.ts';
 import { submittedIds } from './submit_answer.ts';
 import { checkJobs } from './validate.ts';
-import type { JobRules } from './validate.ts';
+import type { JobRules } from './job_rules.ts';
 import { write } from './writing.ts';
 
 /** Chunks of one stream that may wait for their commit. */

@@ -5,6 +5,7 @@ import type { FieldViolation } from '../errors.ts';
 import { checkCycles } from './check_cycles.ts';
 import { newJobId, parseUuid, uuidTimeMs } from './ids.ts';
 import { jobOptions } from './job_options.ts';
+import type { JobRules } from './job_rules.ts';
 import { isName, NAME_WORDS } from './names.ts';
 import { storedContent } from './payload.ts';
 import { DAY_MS, durationMs, timestampMs, YEAR_MS } from './time.ts';
@@ -20,14 +21,6 @@ const DELAY: DurationBounds = { minMs: 0, maxMs: 10 * YEAR_MS + 3 * DAY_MS, word
 const TIMEOUT: DurationBounds = { minMs: 1, maxMs: 30 * DAY_MS, words: '1 ms to 30 days' };
 /** Looking on after so many would help nobody. */
 const VIOLATIONS_MAX = 100;
-
-export interface JobRules {
-  /** Of the database's clock. */
-  nowMs: number;
-  payloadBytesMax: number;
-  /** How long final jobs are kept, and unique keys at most. */
-  retentionDays?: number;
-}
 
 /** Checks one job of a request, at `field` such as `job`; INVALID_ARGUMENT with all that is wrong with it. */
 export function checkJob(spec: JobSpec | undefined, rules: JobRules, field: string): NewJob {

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { SkipleaseError } from '../errors.ts';
 import { JobState } from '../types.ts';
-import { sqlState } from './hot_connection.ts';
 import { PLACE } from './job_place.ts';
 import type { AfterEnd } from './settle_carefully.ts';
 import { nothing, sql } from './pool.ts';
 import type { Pool, Queryable } from './pool.ts';
+import { sqlState } from './sql_errors.ts';
 
 /** A job that moves (leased, given back) between our look and our lock is looked for again, so many times. */
 const TRIES = 5;

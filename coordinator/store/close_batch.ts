@@ -1,7 +1,7 @@
 import { SkipleaseError } from '../errors.ts';
-import { isLocked } from './hot_connection.ts';
 import { nothing, sql } from './pool.ts';
 import type { Pool } from './pool.ts';
+import { isLocked } from './sql_errors.ts';
 
 const RETRY_AFTER_MS = 500;
 

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { SkipleaseError } from '../errors.ts';
-import { sqlState } from './hot_connection.ts';
+import { sqlState } from './sql_errors.ts';
 
 /** What a caller that was turned away waits before it tries again: milliseconds. */
 const RETRY_AFTER_MS = 1_000;

@@ -6,8 +6,8 @@ import { RETENTION } from '../limits.ts';
 import { connect } from './connection.ts';
 import { grantRoles } from './grant_roles.ts';
 import { enterHistory, refuseReadOnly, type Timeline } from './history.ts';
-import { isLocked, sqlState } from './hot_connection.ts';
 import { ensurePartitions } from './partitions.ts';
+import { isLocked, sqlState } from './sql_errors.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
 const INSUFFICIENT_PRIVILEGE = '42501';

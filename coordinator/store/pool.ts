@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import { connect } from './connection.ts';
 import { GivenUp } from './given_up.ts';
-import { sqlState } from './hot_connection.ts';
+import { sqlState } from './sql_errors.ts';
 import type pg from 'pg';
 
 /** Where ordinary statements run: whatever people and dashboards ask, off the hot connections. */

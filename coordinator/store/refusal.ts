@@ -1,5 +1,5 @@
 import { SkipleaseError, type ErrorCode } from '../errors.ts';
-import { sqlState } from './hot_connection.ts';
+import { sqlState } from './sql_errors.ts';
 
 /** SQLSTATEs with which our SQL functions refuse what they are asked for: the error's detail is the reason, its message is for people. */
 const CODES: Readonly<Record<string, ErrorCode>> = {

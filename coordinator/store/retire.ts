@@ -3,9 +3,9 @@ import { STATEMENT_TIMEOUT_MS } from '../limits.ts';
 import type { Retention } from '../types.ts';
 import { connectHot } from './connection.ts';
 import { FORGET } from './forget.ts';
-import { isLocked, sqlState } from './hot_connection.ts';
 import { databaseNowMs, dayMs, dayName, idFloor, listPartitions, PARTITIONED_TABLES } from './partitions.ts';
 import type { Partition, PartitionedTable } from './partitions.ts';
+import { isLocked, sqlState } from './sql_errors.ts';
 
 /** Any constant of ours: one coordinator at a time retires partitions. */
 const ADVISORY_LOCK = 7_420_003;

@@ -12,7 +12,7 @@ import { databaseFacts, tablesReadWhole, type DatabaseFacts } from './health.ts'
 import { foldBatches, type Fold } from './fold_batches.ts';
 import { handOff, type HandOffCommit, type HandOffSlot, type LevelMark } from './hand_off.ts';
 import { History } from './history.ts';
-import { HotConnection, isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState, type StatementObserver, type TransactionRun } from './hot_connection.ts';
+import { HotConnection, type StatementObserver, type TransactionRun } from './hot_connection.ts';
 import { scanLevels, type Level } from './levels.ts';
 import { ensurePartitions } from './partitions.ts';
 import { connect } from './connection.ts';
@@ -26,6 +26,7 @@ import { RecentJobs } from './recent_jobs.ts';
 import { Retirement } from './retire.ts';
 import { settle, settleEnded, sweepAllLeases, sweepLeases, type LeaseSettle, type SucceededRow } from './settle.ts';
 import { afterEnd, comeBack, leaveGates, lockGates, lockLeases, lookAtJobs, writeDecisions } from './settle_carefully.ts';
+import { isConnectionFailure, isLocked, isTransient, isUniqueViolation, sqlState } from './sql_errors.ts';
 import { isOnlyCounted, submitBatched } from './submit_batched.ts';
 import { forgetGates, lockCallersGates, submitSpecialCaller } from './submit_special.ts';
 import { sweepKeys, type KeyPlace } from './sweep_keys.ts';

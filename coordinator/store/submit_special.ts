@@ -1,5 +1,6 @@
 import { byteaArray, int2Array, int4Array, int8Array, textArray, timestampArray, uuidArray } from './binary.ts';
-import { isLocked, type Statement, type TransactionRun } from './hot_connection.ts';
+import type { Statement, TransactionRun } from './hot_connection.ts';
+import { isLocked } from './sql_errors.ts';
 import { repeatsOf, type CallerSubmit, type SubmitRow } from './submit.ts';
 import { splitAtKeys, takeKeys } from './take_keys.ts';
 

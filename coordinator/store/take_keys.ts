@@ -1,6 +1,7 @@
 import { int4Array, textArray, uuidArray } from './binary.ts';
-import { isLocked, type Statement, type TransactionRun } from './hot_connection.ts';
+import type { Statement, TransactionRun } from './hot_connection.ts';
 import { afterEnd } from './settle_carefully.ts';
+import { isLocked } from './sql_errors.ts';
 import type { SubmitEffects, SubmitRow } from './submit.ts';
 
 const LOCK: Statement = { name: 'lock_keys', text: 'select skiplease.lock_keys($1::int4[], $2::text[], $3::jsonb[])' };
