@@ -85,4 +85,6 @@ try {
   process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
   process.exit(2);
 }
-process.exitCode = await run(options);
+const code = await run(options);
+// Not by itself: after so many broken connections Node may wait for a request for ever, in its own clean-up.
+process.exit(code);
