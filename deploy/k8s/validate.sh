@@ -3,7 +3,6 @@
 # operator. What that needs is fetched once, from the registries of Go and Python, into ~/.cache/skiplease/kubernetes.
 set -euo pipefail
 
-kustomize_version=v5.5.0
 kubeconform_version=v0.7.0
 kubernetes_version=1.34.0
 schemas_version=1.37.0
@@ -11,15 +10,8 @@ keda_version=v2.21.0
 operator_version=v0.85.0
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/skiplease/kubernetes
-mkdir -p "$cache"
-
-# tool NAME MODULE VERSION: installs the program, and says where it is.
-tool() {
-  local folder=$cache/$1-$3
-  [ -x "$folder/$1" ] || GOBIN=$folder go install "$2@$3" >&2
-  echo "$folder/$1"
-}
+# shellcheck source=deploy/k8s/tools.sh
+. "$here/tools.sh"
 
 # sources MODULE VERSION: fetches the sources of a module, and says where they are.
 sources() {

@@ -11,6 +11,11 @@ export interface WorkerOptions {
   drainDeadlineMs: number;
 }
 
+/** A worker as a process, which stands for a pod. */
+export function startWorker(options: WorkerOptions): Promise<TestProcess> {
+  return startScript(SCRIPT, [JSON.stringify(options)], {});
+}
+
 /** How a pod ended that was told to. */
 export interface Ending {
   workerId: string;
@@ -50,7 +55,7 @@ export class Fleet {
       while (this.#running.length < replicas) {
         this.#started += 1;
         const workerId = `worker-${this.#started}`;
-        this.#running.push({ workerId, process: await startScript(SCRIPT, [JSON.stringify({ ...this.#options, workerId })], {}) });
+        this.#running.push({ workerId, process: await startWorker({ ...this.#options, workerId }) });
       }
       // As a ReplicaSet does: of pods that are all ready, the newest first.
       this.#running.splice(replicas).forEach((worker) => this.#stop(worker));

@@ -70,7 +70,7 @@ export async function simulate(world: World, spec: ScaledObjectSpec, scenario: S
 
   try {
     await fleet.scaleTo(desired);
-    const submitting = submitWaves(world, scenario, until);
+    const submitting = submitWaves(world, QUEUE, scenario, until);
     let nextSyncSeconds = SYNC_PERIOD_SECONDS;
     const atRest = () => points.at(-1)!.workload === 0 && desired === spec.minReplicaCount && fleet.replicas === desired;
     const lastSeconds = scenario.endSeconds + (REST_MS_MAX / 1_000) * speed;
@@ -105,11 +105,13 @@ export async function simulate(world: World, spec: ScaledObjectSpec, scenario: S
 }
 
 /** Resolves to the ids of all jobs once the last is submitted. */
-async function submitWaves(world: World, { waves, speed }: Scenario, until: (atSeconds: number) => Promise<void>): Promise<string[]> {
+export async function submitWaves(
+  world: World, queue: string, { waves, speed }: Pick<Scenario, 'waves' | 'speed'>, until: (atSeconds: number) => Promise<void>,
+): Promise<string[]> {
   const client = new JobClient({ addresses: world.addresses });
   const submit = async ({ workSeconds }: Wave, count: number) => {
     const payload = { workMs: (workSeconds / speed) * 1_000 };
-    return (await client.submitMany(Array.from({ length: count }, () => ({ id: newJobId(), queue: QUEUE, type: 'work', payload })))).map(({ id }) => id);
+    return (await client.submitMany(Array.from({ length: count }, () => ({ id: newJobId(), queue, type: 'work', payload })))).map(({ id }) => id);
   };
   try {
     const ids = await Promise.all(waves.map(async (wave) => {

@@ -2,7 +2,7 @@ import type { Scenario } from './scenario.ts';
 import type { Run } from './simulation.ts';
 
 /** What did not hold; empty: all did. */
-export function problemsOf(run: Run, { waves }: Scenario): string[] {
+export function problemsOf(run: Run, { waves }: Pick<Scenario, 'waves'>): string[] {
   const bursts = waves.filter(({ overSeconds }) => overSeconds === 0).length;
   const killed = run.endings.filter(({ code }) => code !== 0).map(({ workerId, code }) => `${workerId} (${code ?? 'killed'})`);
   return [

@@ -27,18 +27,19 @@ export interface Rule {
 }
 
 export interface PrometheusServer {
+  url: string;
   /** What an instant query finds now; throws what Prometheus says of a wrong one. */
   query(expression: string): Promise<Series[]>;
   rules(): Promise<Rule[]>;
   stop(): Promise<void>;
 }
 
-/** A Prometheus on loopback that scrapes these addresses twice a second as the job `skiplease`, with the rules of deploy/prometheus. */
-export async function startPrometheus(targets: string[]): Promise<PrometheusServer> {
+/** A Prometheus on loopback that scrapes these addresses as the job `skiplease`, with the rules of deploy/prometheus. */
+export async function startPrometheus(targets: string[], scrapeInterval = '500ms'): Promise<PrometheusServer> {
   const folder = await mkdtemp(join(await testRunFolder(), 'prometheus-'));
   const address = `127.0.0.1:${await freePort()}`;
   const configuration = {
-    global: { scrape_interval: '500ms', scrape_timeout: '500ms', evaluation_interval: '500ms' },
+    global: { scrape_interval: scrapeInterval, scrape_timeout: scrapeInterval, evaluation_interval: '500ms' },
     rule_files: [`${RULES}recording_rules.yml`, `${RULES}alerts.yml`],
     scrape_configs: [{ job_name: 'skiplease', static_configs: [{ targets }] }],
   };
@@ -64,6 +65,7 @@ export async function startPrometheus(targets: string[]): Promise<PrometheusServ
     return answer.data;
   };
   return {
+    url: `http://${address}`,
     query: async (expression) => (await ask<{ result: Series[] }>('query', { query: expression })).result,
     rules: async () => (await ask<{ groups: { rules: Rule[] }[] }>('rules', {})).groups.flatMap(({ rules }) => rules),
     stop,
