@@ -3,7 +3,10 @@ import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2S
 import type { Log } from '../observe/log.ts';
 import { MessageUnderWay } from './message_under_way.ts';
 
-/** What an open connection, and an open call, take beside what is counted: measured, and rounded up. */
+/**
+ * What an open connection, and an open call, take beside what is counted. Resident memory of 3,000 connections without TLS and 6,000 calls that
+ * did nothing: 17 to 21 KB and 10 to 14 KB each; TLS keeps buffers of its own.
+ */
 const CONNECTION_BYTES = 65_536;
 const CALL_BYTES = 16_384;
 const LOOK_INTERVAL_MS = 250;
