@@ -15,10 +15,12 @@ interface Lane {
 const SERIAL_KEYS = 6;
 const LIMIT_KEYS = 4;
 
-/** About 250 jobs a second in all. */
+/** About 300 jobs a second in all. */
 export const LANES: readonly Lane[] = [
   ...times(4, () => lane(60, 'single', (random) => [job('plain', 'work', { ms: random.between(0, 20) }, { priority: random.between(0, 9) })])),
   lane(500, 'many', (random) => times(25, () => job('plain', 'work', { ms: random.between(0, 100) }))),
+  // More at once than the windows of all workers have room for.
+  lane(4_000, 'many', (random) => times(200, () => job('plain', 'work', { ms: random.between(0, 50) }))),
   lane(3_000, 'stream', () => times(100, () => job('plain', 'work', {}))),
   // Holders that live through many heartbeats, and some that do not listen.
   lane(1_000, 'single', (random) => [job('plain', random.pick(['work', 'stubborn']), { ms: random.between(500, 9_000) })]),
