@@ -10,7 +10,8 @@ export function replay(spec: AutoscalerSpec, points: readonly Point[]): number[]
   // It looks at other moments than Kubernetes did: up to one period later.
   for (const { atSeconds, workload } of [...points, { ...last, atSeconds: last.atSeconds + SYNC_PERIOD_SECONDS }]) {
     if (atSeconds >= nextSeconds) {
-      nextSeconds += SYNC_PERIOD_SECONDS;
+      // As Kubernetes does, and no sooner: what it added a period ago would still count.
+      nextSeconds = atSeconds + SYNC_PERIOD_SECONDS;
       sizes.push(simulated.sync(atSeconds, sizes.at(-1)!, workload));
     }
   }

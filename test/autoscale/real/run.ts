@@ -128,5 +128,5 @@ function quantity(text: string): number {
 }
 
 function row(...cells: (string | number)[]): string {
-  return cells.map((cell) => String(cell).padStart(13)).join('');
+  return cells.map((cell) => String(cell).padStart(14)).join('');
 }
