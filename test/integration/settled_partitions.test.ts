@@ -49,11 +49,17 @@ test('each table has partitions for all of the past, for today and for two days 
   await withWorld(async (world) => {
     const today = Math.floor((await nowMs(world)) / PARTITION_MS) * PARTITION_MS;
     for (const table of TABLES) {
-      t.deepEqual(await bounds(world, table), [[null, today], ...[0, 1, 2].map((day) => [today + day * PARTITION_MS, today + (day + 1) * PARTITION_MS] as [number, number])], table);
+      // The database may have been made before midnight.
+      const [[, first]] = (await bounds(world, table)) as [[null, number]];
+      t.true(first === today || first === today - PARTITION_MS);
+      const days = Array.from({ length: 3 }, (_, day) => first + day * PARTITION_MS);
+      t.deepEqual((await bounds(world, table)).slice(0, 4), [[null, first], ...days.map((from) => [from, from + PARTITION_MS] as [number, number])], table);
     }
     t.is(await world.value(`select count(*)::int from pg_class where relispartition and pg_get_expr(relpartbound, oid) = 'DEFAULT'`), 0);
     await ensure(world);
-    t.is((await bounds(world, 'job')).length, 4, 'nothing to do: nothing done');
+    const before = (await bounds(world, 'job')).length;
+    await ensure(world);
+    t.is((await bounds(world, 'job')).length, before, 'nothing to do: nothing done');
     await moveClock(world, 1);
     await ensure(world);
     t.is((await bounds(world, 'job')).at(-1)![1], today + 4 * PARTITION_MS, 'again two ahead');
