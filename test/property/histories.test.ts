@@ -249,11 +249,16 @@ class History {
   }
 }
 
-/** A coordinator gives up a lease that stands in its name. */
+const expiring = new Map<string, Promise<void>>();
+
+/** A coordinator gives up a lease that stands in its name. It wants that once: whoever asks meanwhile waits for the same. */
 function expire(engine: number, leaseId: bigint): Promise<void> {
-  return new Promise((resolve) => {
+  const key = `${engine} ${leaseId}`;
+  const expired = expiring.get(key) ?? new Promise<void>((resolve) => {
     menders[engine]!.add({ leaseId, proof: { ownerCoordinatorId: engines[engine]!.engine.coordinatorId }, moves: { kind: 'expire' }, done: () => resolve() });
-  });
+  }).finally(() => expiring.delete(key));
+  expiring.set(key, expired);
+  return expired;
 }
 
 const PLACES = `
