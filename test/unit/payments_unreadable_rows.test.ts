@@ -72,6 +72,12 @@ test('a quote left open costs its own line only', async (t) => {
   t.deepEqual(problems.map(([line]) => line), [3]);
 });
 
+test('a NUL behind a quote does not close the field', async (t) => {
+  const { problems, references } = await read([header, row('a'), row('b', { note: '"two\nlines"\u0000' }), row('c'), row('d', { note: '"\u0000two\nlines"' }), row('e')].join('\n'));
+  t.deepEqual(references, ['a', 'c', 'e']);
+  t.deepEqual(problems.map(([line]) => line), [3, 4, 6]);
+});
+
 test('an endless row is given up, and memory stays bounded', async (t) => {
   const { problems, references } = await read([header, row('a', { note: 'x'.repeat(300_000) }), row('b'), row('c', { note: `"${'y\n'.repeat(40_000)}"` })].join('\n'));
   t.deepEqual(references, ['b']);
@@ -96,7 +102,7 @@ test('a file that is not one of payment intents is refused as a whole', async (t
 
 test('both readers agree on files that are damaged at random', async (t) => {
   const lines = readFileSync(new URL('../../worker/payments/intents.csv', import.meta.url), 'utf8').split('\n');
-  const damage = fc.record({ at: fc.nat(), what: fc.constantFrom('"', '""', '\n', ',', '\r', '\r\n', 'x', '0', '-', '.', '\u0000', ''), length: fc.nat(3) });
+  const damage = fc.record({ at: fc.nat(), what: fc.constantFrom('"', '""', '\n', ',', '\r', '\r\n', 'x', '0', '-', '.', '\u0000', '"\u0000', ''), length: fc.nat(3) });
   await fc.assert(fc.asyncProperty(fc.nat(9_000), fc.array(damage, { maxLength: 12 }), async (start, damages) => {
     const whole = lines.slice(start + 1, start + 20).join('\n');
     const damaged = damages.reduce((text, { at, what, length }) => {

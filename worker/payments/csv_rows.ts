@@ -34,8 +34,10 @@ function quoteIsOpen(text: string): boolean {
 }
 
 function parseRow(text: string): { fields: string[] } | { problem: string } {
+  // csv-parse (7.0.3) takes a NUL behind a quote for the end of the text. Any control character is refused later on, so another one will do.
+  const withoutNul = text.replaceAll('\u0000', '\u0001');
   try {
-    const [fields = ['']] = parse(text.replace(/\r$/, ''), { relax_column_count: true, record_delimiter: ['\n'] });
+    const [fields = ['']] = parse(withoutNul.replace(/\r$/, ''), { relax_column_count: true, record_delimiter: ['\n'] });
     return { fields };
   } catch {
     return { problem: 'a quote inside a field that is not quoted, or not doubled' };
