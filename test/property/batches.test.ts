@@ -6,21 +6,19 @@
  */
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import pg from 'pg';
 import { SkipleaseError } from '../../coordinator/errors.ts';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
 import type { CancelCommit } from '../../coordinator/store/cancel_jobs.ts';
 import { cancelMatching } from '../../coordinator/store/cancel_matching.ts';
 import { closeBatch } from '../../coordinator/store/close_batch.ts';
 import { createBatch } from '../../coordinator/store/create_batch.ts';
-import { openPool, type Pool } from '../../coordinator/store/pool.ts';
 import type { JobOptions, NewJob } from '../../coordinator/types.ts';
 import { lookAtBatch } from '../support/batch_look.ts';
 import type { BatchLook } from '../support/batch_look.ts';
-import { failed, startEngine, succeeded, TestWorker, type TestEngine } from '../support/store_engine.ts';
+import { openEnginePair } from '../support/engine_pair.ts';
+import { failed, succeeded, TestWorker } from '../support/store_engine.ts';
 import { newJob } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
-import { StoreWorld } from '../support/store_world.ts';
 import { holdsFor } from '../support/timed_property.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -31,22 +29,8 @@ const ALL = {
   idFrom: '00000000-0000-0000-0000-000000000000', idBefore: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
 };
 
-let world: StoreWorld;
-let pool: Pool;
-let applications: pg.Pool;
-let engines: TestEngine[];
-
-test.before(async () => {
-  world = await StoreWorld.open();
-  pool = await openPool(world.url);
-  applications = new pg.Pool({ connectionString: world.url, max: 4 });
-  engines = await Promise.all([1, 2].map(() => startEngine(world.url, { leaseTtlMs: 60_000, tickMs: 100 })));
-});
-
-test.after.always(async () => {
-  await Promise.all([...(engines ?? []).map((engine) => engine.stop()), pool?.end(), applications?.end()]);
-  await world?.close();
-});
+const { world, pool, applications, engines, close } = await openEnginePair({ tickMs: 100 });
+test.after.always(close);
 
 const at = fc.nat({ max: 1_000 });
 const batch = fc.nat(BATCHES - 1);

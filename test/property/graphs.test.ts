@@ -5,31 +5,18 @@
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
-import { openPool, type Pool } from '../../coordinator/store/pool.ts';
 import { JobState, type NewJob } from '../../coordinator/types.ts';
-import { failed, startEngine, succeeded, TestWorker, type TestEngine } from '../support/store_engine.ts';
+import { openEnginePair } from '../support/engine_pair.ts';
+import { failed, succeeded, TestWorker } from '../support/store_engine.ts';
 import { newJob } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
-import { StoreWorld } from '../support/store_world.ts';
 import { holdsFor } from '../support/timed_property.ts';
 import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.serial;
 
-let world: StoreWorld;
-let pool: Pool;
-let engines: TestEngine[];
-
-test.before(async () => {
-  world = await StoreWorld.open();
-  pool = await openPool(world.url);
-  engines = await Promise.all([1, 2].map(() => startEngine(world.url, { leaseTtlMs: 60_000, tickMs: 200 })));
-});
-
-test.after.always(async () => {
-  await Promise.all([...(engines ?? []).map((engine) => engine.stop()), pool?.end()]);
-  await world?.close();
-});
+const { world, pool, engines, close } = await openEnginePair({ tickMs: 200 });
+test.after.always(close);
 
 /** One job of a graph: it waits for some of those before it. */
 const node = fc.record({

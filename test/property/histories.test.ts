@@ -5,7 +5,6 @@
  */
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import pg from 'pg';
 import { systemClock } from '../../coordinator/clock.ts';
 import type { Move } from '../../coordinator/engine/decide.ts';
 import { Mender } from '../../coordinator/engine/mender.ts';
@@ -15,12 +14,11 @@ import { QueueCache } from '../../coordinator/engine/queue_cache.ts';
 import { Sweeper } from '../../coordinator/engine/sweeper.ts';
 import { createMetrics } from '../../coordinator/observe/metrics.ts';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
-import { openPool, type Pool } from '../../coordinator/store/pool.ts';
 import type { NewJob } from '../../coordinator/types.ts';
+import { openEnginePair } from '../support/engine_pair.ts';
 import { newJobs } from '../support/store_jobs.ts';
-import { failed, released, startEngine, succeeded, TestWorker, type SentLease, type TestEngine } from '../support/store_engine.ts';
+import { failed, released, succeeded, TestWorker, type SentLease } from '../support/store_engine.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
-import { StoreWorld } from '../support/store_world.ts';
 import { holdsFor } from '../support/timed_property.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -28,26 +26,11 @@ const test = anyTest.serial;
 const { ACCEPTED, DUPLICATE, LEASE_LOST, CANCELLED } = ReceiptStatus;
 const MAX_ATTEMPTS = 3;
 
-let world: StoreWorld;
-let pool: Pool;
-let applications: pg.Pool;
-let engines: TestEngine[];
-let menders: Mender[];
-
-test.before(async () => {
-  world = await StoreWorld.open();
-  pool = await openPool(world.url);
-  applications = new pg.Pool({ connectionString: world.url, max: 4 });
-  engines = await Promise.all([1, 2].map(() => startEngine(world.url, { leaseTtlMs: 60_000, tickMs: 200 })));
-  menders = engines.map(({ store }) => new Mender({
-    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000, returned: () => {}, ended: () => {}, roomIn: () => {},
-  }));
-});
-
-test.after.always(async () => {
-  await Promise.all([...(engines ?? []).map((engine) => engine.stop()), pool?.end(), applications?.end()]);
-  await world?.close();
-});
+const { world, pool, applications, engines, close } = await openEnginePair({ tickMs: 200 });
+test.after.always(close);
+const menders = engines.map(({ store }) => new Mender({
+  store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000, returned: () => {}, ended: () => {}, roomIn: () => {},
+}));
 
 const at = fc.nat({ max: 1_000 });
 const step = fc.oneof(

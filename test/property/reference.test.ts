@@ -5,38 +5,22 @@
  */
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import pg from 'pg';
 import type { Move } from '../../coordinator/engine/decide.ts';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
-import { openPool, type Pool } from '../../coordinator/store/pool.ts';
+import { openEnginePair } from '../support/engine_pair.ts';
 import type { Word } from '../support/reference_model.ts';
 import { ReferenceRun, type Stream } from '../support/reference_run.ts';
-import { failed, released, startEngine, succeeded, type TestEngine } from '../support/store_engine.ts';
+import { failed, released, succeeded } from '../support/store_engine.ts';
 import { newJob } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
-import { StoreWorld } from '../support/store_world.ts';
 import { holdsFor } from '../support/timed_property.ts';
 
 const test = anyTest.serial;
 /** Far beyond the end of a history. */
 const LATER_MS = 3_600_000;
 
-let world: StoreWorld;
-let pool: Pool;
-let applications: pg.Pool;
-let engines: TestEngine[];
-
-test.before(async () => {
-  world = await StoreWorld.open();
-  pool = await openPool(world.url);
-  applications = new pg.Pool({ connectionString: world.url, max: 1 });
-  engines = await Promise.all([1, 2].map(() => startEngine(world.url, { leaseTtlMs: 60_000, tickMs: 200 })));
-});
-
-test.after.always(async () => {
-  await Promise.all([...(engines ?? []).map((engine) => engine.stop()), pool?.end(), applications?.end()]);
-  await world?.close();
-});
+const { world, pool, applications, engines, close } = await openEnginePair({ tickMs: 200 });
+test.after.always(close);
 
 const MOVES: Record<Word, () => Move> = {
   'succeed': () => succeeded(), 'fail': () => failed({ retryDelayMs: 0 }), 'fail later': () => failed({ retryDelayMs: LATER_MS }),
