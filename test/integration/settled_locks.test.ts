@@ -4,12 +4,8 @@ import type pg from 'pg';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
 import { openPool, type Pool } from '../../coordinator/store/pool.ts';
 import { Bits } from '../../coordinator/bits.ts';
-import { systemClock } from '../../coordinator/clock.ts';
-import { Mender } from '../../coordinator/engine/mender.ts';
 import { ReceiptStatus } from '../../coordinator/engine/messages.ts';
-import { QueueCache } from '../../coordinator/engine/queue_cache.ts';
-import { Sweeper } from '../../coordinator/engine/sweeper.ts';
-import { createMetrics } from '../../coordinator/observe/metrics.ts';
+import { menderOf } from '../support/lease_expirer.ts';
 import { newJobs } from '../support/store_jobs.ts';
 import { failed, released, startEngine, succeeded, TestWorker, type SentLease, type TestEngine } from '../support/store_engine.ts';
 import { StoreWorld } from '../support/store_world.ts';
@@ -46,13 +42,6 @@ async function holding(engine: TestEngine, count: number, fields: { maxAttempts?
   await worker.gets(count);
   const lease = worker.leases[0]!;
   return { worker, lease, ids: lease.jobs.map(({ id }) => id) };
-}
-
-/** What settles, expires and gives back for a coordinator. */
-function menderOf({ store }: TestEngine): Mender {
-  return new Mender({
-    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 30_000, returned: () => {}, ended: () => {}, roomIn: () => {},
-  });
 }
 
 const leaseId = (lease: { token: string }) => lease.token.split('.')[0]!;

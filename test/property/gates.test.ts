@@ -6,13 +6,9 @@
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import type { Move } from '../../coordinator/engine/decide.ts';
-import { Mender } from '../../coordinator/engine/mender.ts';
-import { QueueCache } from '../../coordinator/engine/queue_cache.ts';
-import { Sweeper } from '../../coordinator/engine/sweeper.ts';
-import { systemClock } from '../../coordinator/clock.ts';
-import { createMetrics } from '../../coordinator/observe/metrics.ts';
 import type { JobOptions, Limit, NewJob } from '../../coordinator/types.ts';
 import { GatesWorld, mostAtOnce, mostOverRate, outOfOrder } from '../support/gates_world.ts';
+import { LeaseExpirer } from '../support/lease_expirer.ts';
 import { failed, released, succeeded, TestWorker, type SentLease } from '../support/store_engine.ts';
 import { newJob } from '../support/store_jobs.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
@@ -23,13 +19,10 @@ const test = anyTest.serial;
 const WAIT = 1;
 
 let world: GatesWorld;
-let menders: Mender[];
+let expirer: LeaseExpirer;
 test.before(async () => {
   world = await GatesWorld.open();
-  menders = world.engines.map(({ store }) => new Mender({
-    store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000,
-    returned: () => {}, ended: () => {}, roomIn: () => {},
-  }));
+  expirer = new LeaseExpirer(world.engines);
 });
 test.after.always(() => world?.close());
 
@@ -109,7 +102,7 @@ class History {
       }
       case 'expire': {
         const lease = this.#lease(each.worker, each.lease);
-        if (lease !== undefined) await expire(each.engine, BigInt(lease.token.split('.')[0]!));
+        if (lease !== undefined) await expirer.expire(each.engine, BigInt(lease.token.split('.')[0]!));
       }
     }
   }
@@ -140,13 +133,6 @@ class History {
 function options(serialKey: string | undefined, limitKey: string | undefined): JobOptions | null {
   return serialKey === undefined && limitKey === undefined ? null
     : { ...(serialKey === undefined ? {} : { serialKey }), ...(limitKey === undefined ? {} : { limitKey }) };
-}
-
-/** A coordinator gives up a lease that stands in its name. */
-function expire(engine: number, leaseId: bigint): Promise<void> {
-  return new Promise((resolve) => {
-    menders[engine]!.add({ leaseId, proof: { ownerCoordinatorId: world.engines[engine]!.engine.coordinatorId }, moves: { kind: 'expire' }, done: () => resolve() });
-  });
 }
 
 async function check(t: ExecutionContext, history: History, queueId: number, { limit: own, keyLimit, serialRetry }: Chosen): Promise<void> {

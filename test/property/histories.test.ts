@@ -5,17 +5,13 @@
  */
 import anyTest, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { systemClock } from '../../coordinator/clock.ts';
 import type { Move } from '../../coordinator/engine/decide.ts';
-import { Mender } from '../../coordinator/engine/mender.ts';
 import { ReceiptStatus } from '../../coordinator/engine/messages.ts';
 import type { Session } from '../../coordinator/engine/session.ts';
-import { QueueCache } from '../../coordinator/engine/queue_cache.ts';
-import { Sweeper } from '../../coordinator/engine/sweeper.ts';
-import { createMetrics } from '../../coordinator/observe/metrics.ts';
 import { cancelJobs } from '../../coordinator/store/cancel_jobs.ts';
 import type { NewJob } from '../../coordinator/types.ts';
 import { openEnginePair } from '../support/engine_pair.ts';
+import { LeaseExpirer } from '../support/lease_expirer.ts';
 import { newJobs } from '../support/store_jobs.ts';
 import { failed, released, succeeded, TestWorker, type SentLease } from '../support/store_engine.ts';
 import { PROPERTY_MS } from '../support/store_properties.ts';
@@ -28,9 +24,7 @@ const MAX_ATTEMPTS = 3;
 
 const { world, pool, applications, engines, close } = await openEnginePair({ tickMs: 200 });
 test.after.always(close);
-const menders = engines.map(({ store }) => new Mender({
-  store, queues: new QueueCache(store), metrics: createMetrics(), clock: systemClock, sweeper: new Sweeper(store), ttlMs: 60_000, returned: () => {}, ended: () => {}, roomIn: () => {},
-}));
+const expirer = new LeaseExpirer(engines);
 
 const at = fc.nat({ max: 1_000 });
 const step = fc.oneof(
@@ -174,7 +168,7 @@ class History {
         const lease = this.#lease(each.worker, each.lease);
         if (lease !== undefined) {
           this.#settlesFor(lease.token, undefined);
-          await expire(each.engine, BigInt(lease.token.split('.')[0]!));
+          await expirer.expire(each.engine, BigInt(lease.token.split('.')[0]!));
         }
       }
     }
@@ -230,18 +224,6 @@ class History {
     const receipts = await worker.report(token, jobs);
     receipts.forEach(({ jobId, status }, index) => this.said.push({ leaseId: token.split('.')[0]!, jobId, move: jobs[index]!.move, status }));
   }
-}
-
-const expiring = new Map<string, Promise<void>>();
-
-/** A coordinator gives up a lease that stands in its name. It wants that once: whoever asks meanwhile waits for the same. */
-function expire(engine: number, leaseId: bigint): Promise<void> {
-  const key = `${engine} ${leaseId}`;
-  const expired = expiring.get(key) ?? new Promise<void>((resolve) => {
-    menders[engine]!.add({ leaseId, proof: { ownerCoordinatorId: engines[engine]!.engine.coordinatorId }, moves: { kind: 'expire' }, done: () => resolve() });
-  }).finally(() => expiring.delete(key));
-  expiring.set(key, expired);
-  return expired;
 }
 
 const PLACES = `
@@ -340,7 +322,7 @@ async function finish(history: History, queueId: number): Promise<void> {
   await waitFor(async () => {
     const left = await world.rows<{ id: string; coordinator_id: string }>(
       `select id, coordinator_id from skiplease.lease where queue_id = $1 and session_id <> $2 and bit_count(settled) < length(settled)`, [queueId, last.session.id]);
-    await Promise.all(left.map(({ id, coordinator_id: owner }) => expire(engines.findIndex(({ engine }) => engine.coordinatorId === owner), BigInt(id))));
+    await Promise.all(left.map(({ id, coordinator_id: owner }) => expirer.expire(engines.findIndex(({ engine }) => engine.coordinatorId === owner), BigInt(id))));
     // What those who gave it up told nobody: the coordinators' own would wake their dispatchers.
     if (left.length > 0) await world.rows(`select pg_notify('skiplease', '{"from":"a test","all":true}')`);
     for (; done < last.leases.length; done += 1) {
