@@ -186,13 +186,14 @@ function breakingPool(when: 'before' | 'after'): DatabasePool {
   return {
     connect: async () => {
       const client = await pool.connect();
-      client.on('error', () => {});
       return {
         release: (error) => client.release(error),
         query: async (text, values) => {
           if (broken || !text.endsWith('commit')) return client.query(text, values);
           broken = true;
           if (when === 'after') await client.query(text, values);
+          // On this one alone: others go back to the pool, and to other tests.
+          client.on('error', () => {});
           (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
           throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
         },
