@@ -17,8 +17,11 @@ import type { StatusMapper } from './status.ts';
 /** Reports of one stream that wait for their receipts, before it is read no further. */
 const REPORTS_WAITING_MAX = 256;
 const LOOK_AGAIN_MS = 50;
-/** A broken connection, such as a killed worker's, ends the request stream as a half-close does, and only then is cancelled. */
-const BREAK_KNOWN_MS = 10;
+/**
+ * A stream that breaks may look half-closed first: Node's http2 says END_STREAM before it resets a stream, and on a busy machine the two
+ * are read far apart. Whoever still holds leases gets this long to turn out broken rather than gone: a holder's work is not given away.
+ */
+const BREAK_KNOWN_MS = 500;
 
 /** What the stream needs of the process. Sizes in bytes, times in milliseconds. */
 export interface LeaseStreamDependencies {
@@ -59,7 +62,7 @@ class LeaseStream {
 
   open(): void {
     this.#call.on('data', (request: LeaseRequest) => this.#receive(request));
-    this.#call.on('end', () => setTimeout(() => this.#leave(), BREAK_KNOWN_MS));
+    this.#call.on('end', () => this.#halfClosed());
     for (const event of ['cancelled', 'error', 'close'] as const) {
       this.#call.on(event, () => this.#lost());
     }
@@ -219,6 +222,16 @@ class LeaseStream {
     }
     if (!this.#port.stalled) {
       this.#engine.roomMade();
+    }
+  }
+
+  #halfClosed(): void {
+    const session = this.#session;
+    if (session === undefined || session.leases.size === 0) {
+      this.#leave();
+    } else {
+      session.draining = true;
+      setTimeout(() => this.#leave(), BREAK_KNOWN_MS);
     }
   }
 

@@ -1,5 +1,5 @@
 /** Partitions are there before they are needed; and where the clock has run away from them, they are made when they are. */
-import anyTest from 'ava';
+import test from 'ava';
 import { v7 as uuidv7 } from 'uuid';
 import pg from 'pg';
 import { systemClock } from '../../coordinator/clock.ts';
@@ -9,7 +9,6 @@ import { failed, startEngine, succeeded, TestWorker } from '../support/store_eng
 import { StoreWorld } from '../support/store_world.ts';
 import { waitFor } from '../support/wait.ts';
 
-const test = anyTest;
 const TABLES = ['job', 'outcome', 'attempt'];
 /** By the default retention. */
 const PARTITION_MS = partitionMs(7);
@@ -169,7 +168,8 @@ test('several coordinators make partitions at once: each is made once, and nobod
   });
 });
 
-test('the housekeeping keeps two days ahead', async (t) => {
+// By itself: it moves the clock of all that run in this process.
+test.serial('the housekeeping keeps two days ahead', async (t) => {
   await withWorld(async (world) => {
     const engine = await startEngine(world.url, { leaseTtlMs: 30_000, tickMs: 100 });
     t.teardown(() => engine.stop());

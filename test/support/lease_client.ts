@@ -178,7 +178,7 @@ export class LeaseClient {
     this.#proxy.trickle(bytesPerSecond, 'to client');
   }
 
-  /** Cancels the call. The coordinator may take that for a leave-taking: Node's HTTP/2 half-closes before it resets. */
+  /** Cancels the call. */
   async cancel(): Promise<void> {
     clearInterval(this.#heartbeats);
     this.call.cancel();
