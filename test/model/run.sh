@@ -14,7 +14,6 @@ fi
 # VERDICT DEFINES..., the longest first. holds: no assertion fails in any order of events. ends: an accepted job does, in every
 # order (LTL). refuted: with the mutation that is named first, an assertion fails.
 searches=(
-  'holds WORKER_FAULTS=2'
   'holds JOBS=2 COORDINATOR_FAULTS=1'
   'holds JOBS=2 WORKER_FAULTS=1'
   'holds WORKER_FAULTS=1 SQL=1 CANCELS=1 LOST_ANSWERS=1'
@@ -32,7 +31,7 @@ searches=(
   'refuted OUTCOME_UNCHECKED SQL=1'
   'refuted IGNORE_KEY_SHARE SQL=1 WORKER_FAULTS=1'
 )
-long_searches=('holds WORKER_FAULTS=1 COORDINATOR_FAULTS=1' 'holds COORDINATOR_FAULTS=2')
+long_searches=('holds WORKER_FAULTS=1 COORDINATOR_FAULTS=1' 'holds COORDINATOR_FAULTS=2' 'holds WORKER_FAULTS=2')
 
 # What is mutated is refuted within seconds, so what would take time is the optimizing compiler.
 compile() {
