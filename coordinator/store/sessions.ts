@@ -104,15 +104,25 @@ const RESUME: Statement = {
     returning l.*
   )
   select m.id, m.secret, m.queue_id, date_part('epoch', m.granted_at) * 1000, array_to_string(m.job_ids, ','),
-         array_to_string(m.attempts, ','), m.settled,
-         (select string_agg(coalesce(j.bytes, 0)::text, ',' order by u.place)
-            from unnest(m.job_ids) with ordinality u (id, place)
-            left join lateral (select skiplease.job_bytes(payload, headers) as bytes from skiplease.job where id = u.id offset 0) j on true),
-         m.special,
-         (select string_agg(coalesce(j.timeout_ms::text, ''), ',' order by u.place)
-            from unnest(m.job_ids) with ordinality u (id, place)
-            left join lateral (select timeout_ms from skiplease.job where id = u.id offset 0) j on true)
+         array_to_string(m.attempts, ','), m.settled, m.special
     from moved m`,
+};
+
+/**
+ * What a holder counts of its jobs. Not in the statement that locks: a row that had changed meanwhile makes PostgreSQL (18.4) look at it
+ * anew with a copy of the plan, and what it prunes partitions with is gone when that copy is. The backend crashes, and the server restarts.
+ */
+const LOOK_AT_RESUMED: Statement = {
+  name: 'look_at_resumed',
+  text: `
+  select l.id,
+         (select string_agg(coalesce(j.bytes, 0)::text, ',' order by u.place)
+            from unnest(l.job_ids) with ordinality u (id, place)
+            left join lateral (select skiplease.job_bytes(payload, headers) as bytes from skiplease.job where id = u.id offset 0) j on true),
+         (select string_agg(coalesce(j.timeout_ms::text, ''), ',' order by u.place)
+            from unnest(l.job_ids) with ordinality u (id, place)
+            left join lateral (select timeout_ms from skiplease.job where id = u.id offset 0) j on true)
+    from skiplease.lease l where l.id = any($1::int8[])`,
 };
 
 /**
@@ -129,18 +139,23 @@ export async function resumeLeases(run: TransactionRun, coordinatorId: string, h
     coordinatorId,
     textArray(inOrder.map(({ identity }) => identity)),
   ]);
-  return rows.map((row) => ({
-    leaseId: BigInt(row[0]!),
-    secret: BigInt(row[1]!),
-    queueId: Number(row[2]),
-    grantedAtMs: Number(row[3]),
-    jobIds: row[4]!.split(','),
-    attempts: row[5]!.split(',').map(Number),
-    settled: Bits.parse(row[6]!),
-    bytes: row[7]!.split(',').map(Number),
-    specials: row[8] === 't' ? new Map(row[4]!.split(',').map((id) => [id, null])) : undefined,
-    timeoutsMs: /\d/.test(row[9]!) ? row[9]!.split(',').map((text) => (text === '' ? null : Number(text))) : undefined,
-  }));
+  const looks = rows.length === 0 ? [] : await run(LOOK_AT_RESUMED, [int8Array(rows.map((row) => BigInt(row[0]!)))]);
+  const lookOf = new Map(looks.map((row) => [row[0]!, row]));
+  return rows.map((row) => {
+    const [, bytes, timeouts] = lookOf.get(row[0]!)!;
+    return {
+      leaseId: BigInt(row[0]!),
+      secret: BigInt(row[1]!),
+      queueId: Number(row[2]),
+      grantedAtMs: Number(row[3]),
+      jobIds: row[4]!.split(','),
+      attempts: row[5]!.split(',').map(Number),
+      settled: Bits.parse(row[6]!),
+      bytes: bytes!.split(',').map(Number),
+      specials: row[7] === 't' ? new Map(row[4]!.split(',').map((id) => [id, null])) : undefined,
+      timeoutsMs: /\d/.test(timeouts!) ? timeouts!.split(',').map((text) => (text === '' ? null : Number(text))) : undefined,
+    };
+  });
 }
 
 /** A session that its instance has left behind. */
